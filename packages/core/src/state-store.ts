@@ -1,0 +1,82 @@
+import type { Awaitable } from './log.js'
+
+/**
+ * The state store: versioned values that change by compare-and-set. The in-memory store is its executable
+ * specification; the Redis adapter implements the same contract, proved by the same suite
+ * (`@evstream/core/contract`).
+ */
+
+/** A committed value. */
+export interface StoredState {
+	/** Rises by at least one with every commit, also over a removal and a new creation. The first one is 1. */
+	readonly version: number
+	/** Names the commit: two histories that reached the same version have different stamps. */
+	readonly stamp: string
+	/** The value as JSON. */
+	readonly value: string
+}
+
+/** What a compare-and-set gave. */
+export interface CommitResult {
+	/** `false`: somebody else was first, nothing was written. */
+	readonly committed: boolean
+	/**
+	 * What the store holds now: the own value or a later one if committed, the winner's otherwise. `undefined` if
+	 * the store holds nothing (it was removed, or the store lost its data).
+	 */
+	readonly state: StoredState | undefined
+}
+
+/** One entry of the list of states. */
+export interface RegisteredState {
+	readonly name: string
+	/** What it was created with, as JSON. */
+	readonly initial: string
+}
+
+/** Undoes a `watch`. Idempotent. */
+export type Unwatch = () => void
+
+/** Told about the states it watches. None of them may throw. */
+export interface StateWatcher {
+	/** A commit, of whichever instance. May come twice, late or not at all: versions decide. */
+	changed(state: StoredState): void
+	/** Commits may have been missed (a reconnect): read the state again. */
+	missed(): void
+}
+
+/** Told about the list of states. */
+export interface RegistryWatcher {
+	/** The list changed, or changes may have been missed: list it again. */
+	changed(): void
+}
+
+/** A versioned value for each name, and a list of names. */
+export interface StateStore {
+	/** Reads a state, and creates it as `{ version: 1 }` (or above the version it was removed at) if there is none. */
+	load(name: string, initial: string): Awaitable<StoredState>
+	/** Reads a state; `undefined` if there is none. */
+	read(name: string): Awaitable<StoredState | undefined>
+	/**
+	 * Writes `value` as the next version if the stored version is `expected`. A second run of the same `commitId`
+	 * (a client library sends unfinished commands again after a reconnect) changes nothing and gives the answer of
+	 * the first, as long as the writer has not begun another commit on this state.
+	 */
+	commit(name: string, expected: StoredState, value: string, commitId: string): Awaitable<CommitResult>
+	/**
+	 * Puts a value back after the store lost its data: written if what is stored has a lower version, or is gone
+	 * without having been removed. Gives what the store holds then; `undefined` if the state was removed.
+	 */
+	restore(name: string, state: StoredState): Awaitable<StoredState | undefined>
+	/** Calls the watcher on every commit. Resolves once the subscription is certain. */
+	watch(name: string, watcher: StateWatcher): Awaitable<Unwatch>
+
+	/** Puts a name on the list of states. */
+	register(state: RegisteredState): Awaitable<void>
+	/** Takes a name off the list and removes its value. Leaves a tombstone, so that nothing late brings it back. */
+	remove(name: string): Awaitable<void>
+	/** The list of states. */
+	list(): Awaitable<readonly RegisteredState[]>
+	/** Calls the watcher on every change of the list. */
+	watchList(watcher: RegistryWatcher): Awaitable<Unwatch>
+}

@@ -1,0 +1,3 @@
+import { build, defineConfig } from '../../tsup.base.js'
+
+export default defineConfig(build())
