@@ -23,7 +23,10 @@ export interface LogEntry {
 	readonly channel: string
 	readonly epoch: string
 	readonly seq: number
-	/** The `seq` of the message before this one on the same channel, 0 if there was none: how a hole is seen. */
+	/**
+	 * No message of the channel lies between `prev` and `seq`: the `seq` of the message before this one, or a higher
+	 * one if the log has forgotten it; 0 if there was none. Who has not seen `prev` has a hole.
+	 */
 	readonly prev: number
 	/** The encoded fields without the id, as {@link "frame".encodeFields} makes them. */
 	readonly payload: string
@@ -112,4 +115,6 @@ export interface ChannelLog {
 export interface LogOptions {
 	/** How much to keep of the channel. Asked at each append. */
 	retention(channel: string): LogRetention
+	/** Clients resume by positions. If not, a log keeps only what it needs to repair its own holes. */
+	readonly resumable: boolean
 }

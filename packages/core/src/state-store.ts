@@ -10,10 +10,27 @@ import type { Awaitable } from './log.js'
 export interface StoredState {
 	/** Rises by at least one with every commit, also over a removal and a new creation. The first one is 1. */
 	readonly version: number
-	/** Names the commit: two histories that reached the same version have different stamps. */
+	/**
+	 * Names the write: two histories that reached the same version have different stamps. For a commit it is
+	 * `<writer>.<number>` of its operation. `[A-Za-z0-9_.-]{1,100}`.
+	 */
 	readonly stamp: string
 	/** The value as JSON. */
 	readonly value: string
+}
+
+/**
+ * Names one operation of one writer. A client library sends unfinished commands again after a reconnect, and a
+ * caller that got no answer asks again: a second run of the same operation changes nothing.
+ *
+ * A writer does one operation after the other. The store remembers its last number for at least 15 minutes; a
+ * lower number than that is a late copy, and does nothing either.
+ */
+export interface OperationId {
+	/** Unique among all writers that ever were. `[A-Za-z0-9_-]{1,64}`. */
+	readonly writer: string
+	/** A positive safe integer that rises with every operation of the writer. */
+	readonly number: number
 }
 
 /** What a compare-and-set gave. */
@@ -41,7 +58,7 @@ export type Unwatch = () => void
 export interface StateWatcher {
 	/** A commit, of whichever instance. May come twice, late or not at all: versions decide. */
 	changed(state: StoredState): void
-	/** Commits may have been missed (a reconnect): read the state again. */
+	/** Commits may have been missed (a reconnect), or the state was removed: read it again. */
 	missed(): void
 }
 
@@ -51,32 +68,40 @@ export interface RegistryWatcher {
 	changed(): void
 }
 
-/** A versioned value for each name, and a list of names. */
+/**
+ * A versioned value for each name, and a list of names.
+ *
+ * Every method may throw or reject with an `EvUnavailableError`: then it is unknown whether it took place.
+ * Repeat it with the same {@link OperationId} to find out.
+ */
 export interface StateStore {
 	/** Reads a state, and creates it as `{ version: 1 }` (or above the version it was removed at) if there is none. */
 	load(name: string, initial: string): Awaitable<StoredState>
 	/** Reads a state; `undefined` if there is none. */
 	read(name: string): Awaitable<StoredState | undefined>
 	/**
-	 * Writes `value` as the next version if the stored version is `expected`. A second run of the same `commitId`
-	 * (a client library sends unfinished commands again after a reconnect) changes nothing and gives the answer of
-	 * the first, as long as the writer has not begun another commit on this state.
+	 * Writes `value` as the next version if what is stored has the version and the stamp of `expected`. A second
+	 * run of the same operation gives the answer of the first, with what is stored by then.
 	 */
-	commit(name: string, expected: StoredState, value: string, commitId: string): Awaitable<CommitResult>
+	commit(name: string, expected: StoredState, value: string, id: OperationId): Awaitable<CommitResult>
 	/**
 	 * Puts a value back after the store lost its data: written if what is stored has a lower version, or is gone
-	 * without having been removed. Gives what the store holds then; `undefined` if the state was removed.
+	 * without having been removed. With `listed` the name is put back on the list too. Gives what the store holds
+	 * then; `undefined` if the state was removed.
 	 */
-	restore(name: string, state: StoredState): Awaitable<StoredState | undefined>
+	restore(name: string, state: StoredState, listed?: RegisteredState): Awaitable<StoredState | undefined>
 	/** Calls the watcher on every commit. Resolves once the subscription is certain. */
 	watch(name: string, watcher: StateWatcher): Awaitable<Unwatch>
 
-	/** Puts a name on the list of states. */
-	register(state: RegisteredState): Awaitable<void>
+	/**
+	 * Puts a name on the list of states and loads it, in one step. `undefined` if this is a second run and the
+	 * state was removed since the first.
+	 */
+	register(state: RegisteredState, id: OperationId): Awaitable<StoredState | undefined>
 	/** Takes a name off the list and removes its value. Leaves a tombstone, so that nothing late brings it back. */
-	remove(name: string): Awaitable<void>
+	remove(name: string, id: OperationId): Awaitable<void>
 	/** The list of states. */
 	list(): Awaitable<readonly RegisteredState[]>
-	/** Calls the watcher on every change of the list. */
+	/** Calls the watcher on every change of the list. Resolves once the subscription is certain. */
 	watchList(watcher: RegistryWatcher): Awaitable<Unwatch>
 }

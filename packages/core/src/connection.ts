@@ -1,0 +1,278 @@
+import { encodeComment, encodeMessage, Frame } from './frame.js'
+import type { ConnectionSettings } from './options.js'
+import { Deadline, now, type Timed, type Timers } from './timers.js'
+import type { Transport } from './transport.js'
+import type { EvCloseReason } from './types.js'
+
+const COMMENT = new Frame(encodeComment(''))
+const HEARTBEAT = new Frame(encodeMessage({ event: 'heartbeat', data: '' }))
+/** Says good-bye: `close()` and everything that ends a stream cleanly. */
+export const END: Frame = new Frame(encodeMessage({ event: 'end', data: '' }))
+
+/** Who a connection belongs to. */
+export interface ConnectionOwner {
+	/** Something else is about to be written: channel messages of this tick that were sent before go out first. */
+	flush(): void
+	/** The stream is over. Called once, before anything else is told. */
+	ended(reason: EvCloseReason): void
+	/** The response is over too; for a cleanly ended one this is later. Called once. */
+	gone(): void
+	/** Frames were left out for a slow client that has caught up now. */
+	recovered(): void
+}
+
+/**
+ * One client's stream once its head is out: writes frames, bounds what waits for a slow client, keeps the
+ * connection alive, and ends it exactly once.
+ *
+ * A client is judged by the bytes that wait in this process after everything this tick produced was offered to
+ * the kernel: a burst to a client that reads is not slowness.
+ */
+export class Connection implements Timed {
+	due = 0
+	slot = -1
+	readonly #settings: ConnectionSettings
+	readonly #timers: Timers
+	readonly #owner: ConnectionOwner
+	#transport: Transport | undefined
+	#open = false
+	#closed: EvCloseReason | undefined
+	#lastWrite = now()
+	#lastComment = 0
+	/** Set while bytes wait beyond the high-water mark. */
+	#behind = false
+	/** Frames are left out: the stream has ended or, with `slow: 'drop'`, the client has to catch up first. */
+	#mute = false
+	/** For each conflated channel, the frame a client that is behind gets once it caught up. */
+	#newest: Map<object, Frame> | undefined
+	#drained: (() => void)[] | undefined
+	#stall: Deadline | undefined
+	#progress = 0
+
+	constructor(settings: ConnectionSettings, timers: Timers, owner: ConnectionOwner) {
+		this.#settings = settings
+		this.#timers = timers
+		this.#owner = owner
+	}
+
+	/** Takes the way to the client, whose end must call {@link gone}. */
+	attach(transport: Transport): void {
+		this.#transport = transport
+		if (transport.over) this.gone()
+	}
+
+	/** Why the stream ended, if it has. */
+	get closed(): EvCloseReason | undefined {
+		return this.#closed
+	}
+
+	/** More bytes wait than the client takes without falling behind. */
+	get behind(): boolean {
+		return this.#behind
+	}
+
+	/** Bytes that wait in this process. */
+	get waiting(): number {
+		return this.#transport?.waiting ?? 0
+	}
+
+	/** Sends the head; from here on frames can be written. */
+	open(): void {
+		if (this.#closed !== undefined) return
+		this.#open = true
+		this.#transport?.open()
+		this.#lastWrite = now()
+		this.#arm()
+	}
+
+	/** Writes a frame at the end of a tick, when nothing else is to come for this connection. */
+	write(frame: Frame, time: number): boolean {
+		const transport = this.#transport
+		if (transport === undefined || this.#mute) return false
+		const { waiting } = transport
+		// One frame may be larger than the budget: a message that could never be sent would cut the client for ever.
+		if (waiting !== 0 && waiting + frame.length > this.#settings.maxBuffer && this.#isOver(frame))
+			return false
+		this.#lastWrite = time
+		if (!transport.write(frame) && !this.#behind) this.#fallBehind()
+		return true
+	}
+
+	/** Writes a frame in the middle of a tick: with what else the tick brings it becomes one system call. */
+	writeCorked(frame: Frame, time: number): boolean {
+		this.#transport?.cork()
+		return this.write(frame, time)
+	}
+
+	/** Writes a frame of a conflated channel: a client that is behind gets only the newest one, when it caught up. */
+	writeNewest(channel: object, frame: Frame, time: number): boolean {
+		if (!this.#behind) return this.writeCorked(frame, time)
+		this.#newest ??= new Map()
+		this.#newest.delete(channel)
+		this.#newest.set(channel, frame)
+		return true
+	}
+
+	/** Forgets the frame that waits for a conflated channel. */
+	forgetNewest(channel: object): void {
+		this.#newest?.delete(channel)
+	}
+
+	/** Resolves when the client has caught up or the stream has ended. */
+	drain(): Promise<void> {
+		if (!this.#behind) return Promise.resolve()
+		return new Promise((resolve) => {
+			this.#drained ??= []
+			this.#drained.push(resolve)
+		})
+	}
+
+	/** Ends the stream: with a last frame, or at once where waiting for the client is what must not be done. */
+	close(reason: EvCloseReason, last: Frame = END): void {
+		if (this.#closed !== undefined) return
+		this.#owner.flush()
+		// Flushing may have found the client slow.
+		if (this.#closed !== undefined) return
+		const transport = this.#transport
+		this.#end(reason)
+		if (reason === 'slow' || reason === 'stalled' || !this.#open) transport?.destroy()
+		else {
+			transport?.end(last)
+			// A client that never takes the rest must not hold the response open.
+			this.#watch()
+		}
+	}
+
+	/** Answers 401 with the frame and ends the stream. */
+	reject(body: Frame): void {
+		if (this.#closed !== undefined) return
+		this.#end('unauthenticated')
+		this.#transport?.reject(body)
+	}
+
+	/** The response is over, for whatever reason. */
+	gone(): void {
+		const transport = this.#transport
+		if (transport === undefined) return
+		this.#transport = undefined
+		if (this.#closed === undefined) this.#end('disconnected')
+		if (this.#stall !== undefined) this.#timers.remove(this.#stall)
+		this.#owner.gone()
+	}
+
+	/** Cuts off a response that was ended and whose client does not take the rest. */
+	destroy(): void {
+		this.#transport?.destroy()
+	}
+
+	onDue(time: number): number | undefined {
+		const { heartbeat, keepAlive } = this.#settings
+		// Bytes that wait say that the client is slow, not that the line is silent; the stall deadline is for that.
+		if (this.waiting > 0) {
+			this.#watch()
+			return time + (heartbeat ?? keepAlive ?? 0)
+		}
+		if (heartbeat !== undefined && time >= this.#lastWrite + heartbeat) this.write(HEARTBEAT, time)
+		else if (keepAlive !== undefined && time >= Math.max(this.#lastWrite, this.#lastComment) + keepAlive) {
+			this.#transport?.write(COMMENT)
+			this.#lastComment = time
+		}
+		return this.#nextDue()
+	}
+
+	#nextDue(): number | undefined {
+		const { heartbeat, keepAlive } = this.#settings
+		const beat = heartbeat === undefined ? Number.POSITIVE_INFINITY : this.#lastWrite + heartbeat
+		const comment =
+			keepAlive === undefined
+				? Number.POSITIVE_INFINITY
+				: Math.max(this.#lastWrite, this.#lastComment) + keepAlive
+		const due = Math.min(beat, comment)
+		return due === Number.POSITIVE_INFINITY ? undefined : due
+	}
+
+	#arm(): void {
+		const due = this.#nextDue()
+		if (due !== undefined) this.#timers.add(this, due)
+	}
+
+	/** The budget is used up, exactly: what was held back for the tick has been offered to the kernel. */
+	#isOver(frame: Frame): boolean {
+		const transport = this.#transport
+		if (transport === undefined) return true
+		transport.flush()
+		const { waiting } = transport
+		if (waiting === 0 || waiting + frame.length <= this.#settings.maxBuffer) return false
+		if (this.#settings.slow === 'disconnect') {
+			this.close('slow')
+		} else {
+			this.#mute = true
+			if (!this.#behind) this.#setBehind(transport)
+		}
+		return true
+	}
+
+	#fallBehind(): void {
+		const transport = this.#transport
+		if (transport === undefined) return
+		transport.flush()
+		if (transport.behind) this.#setBehind(transport)
+	}
+
+	#setBehind(transport: Transport): void {
+		this.#behind = true
+		transport.onDrain(() => this.#caughtUp())
+		this.#watch()
+	}
+
+	#caughtUp(): void {
+		if (!this.#behind || this.#closed !== undefined) return
+		this.#behind = false
+		if (this.#mute) {
+			this.#mute = false
+			this.#owner.flush()
+			this.#owner.recovered()
+		}
+		const newest = this.#newest
+		this.#newest = undefined
+		if (newest !== undefined) for (const [channel, frame] of newest) this.writeNewest(channel, frame, now())
+		if (!this.#behind) this.#releaseDrained()
+	}
+
+	#releaseDrained(): void {
+		const drained = this.#drained
+		this.#drained = undefined
+		if (drained !== undefined) for (const resolve of drained) resolve()
+	}
+
+	/** Bytes wait: the client must take some of them within `stallTimeout`, again and again until none wait. */
+	#watch(): void {
+		const { stallTimeout } = this.#settings
+		this.#stall ??= new Deadline((time) => {
+			const transport = this.#transport
+			if (transport === undefined) return undefined
+			const progress = transport.progress()
+			if (this.#closed === undefined && transport.waiting === 0) return undefined
+			if (progress !== this.#progress) {
+				this.#progress = progress
+				return time + stallTimeout
+			}
+			if (this.#closed === undefined) this.close('stalled')
+			else transport.destroy()
+			return undefined
+		})
+		if (this.#stall.slot >= 0 || this.#transport === undefined) return
+		this.#progress = this.#transport.progress()
+		this.#timers.add(this.#stall, now() + stallTimeout)
+	}
+
+	#end(reason: EvCloseReason): void {
+		this.#closed = reason
+		this.#mute = true
+		this.#timers.remove(this)
+		this.#newest = undefined
+		this.#behind = false
+		this.#releaseDrained()
+		this.#owner.ended(reason)
+	}
+}

@@ -1,0 +1,60 @@
+export type { EvAdapter, EvStateAdapter } from './adapter.js'
+export type { EvChannelProvider, EvChannelSource } from './channel.js'
+export {
+	EvClosedError,
+	EvConflictError,
+	EvError,
+	type EvErrorCode,
+	EvInvalidMessageError,
+	EvMaxConnectionsError,
+	EvMaxListenerError,
+	EvNotAuthenticatedError,
+	EvUnavailableError,
+} from './errors.js'
+export { Evstream } from './evstream.js'
+export type {
+	Awaitable,
+	ChannelLog,
+	LogEntry,
+	LogOptions,
+	LogPage,
+	LogPosition,
+	LogReceiver,
+	LogRetention,
+	LogStart,
+	ResetReason,
+} from './log.js'
+export {
+	type EvAuthenticatedWebStream,
+	type EvManagerStats,
+	EvStreamManager,
+	type EvWebStream,
+} from './manager.js'
+export type { EvManagerOptions } from './manager-options.js'
+export { MemoryLog } from './memory-log.js'
+export type {
+	CommitResult,
+	RegisteredState,
+	RegistryWatcher,
+	StateStore,
+	StateWatcher,
+	StoredState,
+	Unwatch,
+} from './state-store.js'
+export type {
+	EvAuthenticationOptions,
+	EvCloseReason,
+	EvConnectionOptions,
+	EvEventsType,
+	EvHistoryOptions,
+	EvListenOptions,
+	EvManagedStream,
+	EvMessage,
+	EvOnClose,
+	EvOptions,
+	EvRetention,
+	EvSendOptions,
+	EvSlowPolicy,
+	EvSource,
+	EvVerifyResult,
+} from './types.js'

@@ -1,0 +1,356 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { gateOf } from './authentication.js'
+import type { EvChannelProvider, EvChannelSource } from './channel.js'
+import { EvClosedError, EvInvalidMessageError, EvMaxConnectionsError } from './errors.js'
+import { encodeFields, encodeMessage, Frame, withId } from './frame.js'
+import { Hub } from './hub.js'
+import { ManagedStream, type StreamManager } from './managed-stream.js'
+import { type EvManagerOptions, type ManagerSettings, managerSettings } from './manager-options.js'
+import { NodeTransport } from './node-transport.js'
+import { checkStreamOptions, connectionSettings, count } from './options.js'
+import { formatPosition } from './position.js'
+import { nodeRequest, type RequestView, webRequest } from './request.js'
+import { Session } from './session.js'
+import { drainStreams } from './shutdown.js'
+import { Timers } from './timers.js'
+import type { Transport } from './transport.js'
+import type {
+	EvConnectionOptions,
+	EvListenOptions,
+	EvManagedStream,
+	EvMessage,
+	EvOptions,
+	EvSendOptions,
+} from './types.js'
+import { WebTransport } from './web-transport.js'
+
+/** What a manager counts. Plain numbers, since the manager was made unless it says "now". */
+export interface EvManagerStats {
+	/** Streams it holds now. */
+	connections: number
+	/** Channels that have a listener now. */
+	channels: number
+	/** Listeners of all channels now. */
+	listeners: number
+	/** Messages that were sent to channels here. */
+	sent: number
+	/** Messages handed to listeners here. */
+	deliveries: number
+	/** Bytes that wait for clients in this process now. */
+	bufferedBytes: number
+	/** Streams that were cut because the client was too slow (`slow` or `stalled`). */
+	slowDisconnects: number
+	/** Clients that came back with a position. */
+	replays: number
+	/** Times a client was told that it missed something. */
+	resets: number
+	/** The adapter's own counters; absent without an adapter. */
+	adapter?: Readonly<Record<string, number>>
+}
+
+/** What `createResponse` gives without `authentication`. */
+export interface EvWebStream<Channels extends object> {
+	stream: EvManagedStream<Channels>
+	/** To be returned by the handler. */
+	response: Response
+}
+
+/** What `createResponse` gives with `authentication`: the response is decided by `authenticate()`. */
+export interface EvAuthenticatedWebStream<Channels extends object> {
+	stream: EvManagedStream<Channels>
+	/** 200 and the stream, or 401; to be returned by the handler once it called `authenticate()`. */
+	response: Promise<Response>
+}
+
+/**
+ * Holds the streams of one server instance and sends to channels. `Channels` maps the name of each channel to the
+ * type of its data; without it any name goes.
+ *
+ * @example
+ * ```ts
+ * const manager = new EvStreamManager<{ news: { title: string } }>({ history: { size: 1000 } })
+ *
+ * app.get('/events', (req, res) => {
+ *   manager.createStream(req, res).listen('news')
+ * })
+ * manager.send('news', { event: 'news', data: { title: 'Hello' } })
+ * ```
+ */
+export class EvStreamManager<Channels extends object = Record<string, unknown>> {
+	readonly #settings: ManagerSettings
+	readonly #hub: Hub
+	readonly #timers = new Timers()
+	readonly #streams = new Map<number, ManagedStream>()
+	/** Streams that have ended, but whose response is not over. */
+	readonly #lingering = new Set<ManagedStream>()
+	readonly #streamManager: StreamManager
+	#nextNumber = 1
+	#slowDisconnects = 0
+	#closing: Promise<void> | undefined
+	#closed = false
+
+	/**
+	 * @throws TypeError if an option has the wrong type.
+	 * @throws RangeError if a number is out of its range.
+	 */
+	constructor(options: EvManagerOptions = {}) {
+		const settings = managerSettings(options)
+		const idPrefix = `${settings.id}${randomUUID().slice(0, 8)}-`
+		const hub = new Hub(settings, (id) => this.#find(id))
+		this.#settings = settings
+		this.#hub = hub
+		this.#streamManager = {
+			idPrefix,
+			ownsIds: settings.retention !== undefined,
+			flush: () => hub.flush(),
+			listen: (stream, name, listenOptions) => this.#listen(stream, name, listenOptions),
+			unlisten: (stream, name) => hub.unlisten(stream, name),
+			left: (stream, reason) => {
+				hub.left(stream)
+				this.#streams.delete(stream.number)
+				this.#lingering.add(stream)
+				if (reason === 'slow' || reason === 'stalled') this.#slowDisconnects++
+			},
+			gone: (stream) => this.#lingering.delete(stream),
+			recovered: (stream) => hub.recovered(stream),
+		}
+	}
+
+	/**
+	 * Takes a request as a stream. Without `authentication` the head goes out at once.
+	 *
+	 * @throws EvMaxConnectionsError `EV_MAX_CONNECTIONS`: there are `maxConnection` streams. Nothing was written:
+	 * answer 503.
+	 * @throws EvClosedError `EV_CLOSED`: the manager was closed. Nothing was written.
+	 * @throws TypeError if an option has the wrong type.
+	 * @throws RangeError if a number is out of its range.
+	 */
+	createStream(
+		req: IncomingMessage,
+		res: ServerResponse,
+		options: EvOptions = {},
+	): EvManagedStream<Channels> {
+		return this.#create(nodeRequest(req), options, (onGone) => new NodeTransport(req, res, onGone))
+	}
+
+	/**
+	 * The same for the web: for frameworks whose handlers take a `Request` and return a `Response`.
+	 *
+	 * @example
+	 * ```ts
+	 * app.get('/events', (c) => {
+	 *   const { stream, response } = manager.createResponse(c.req.raw)
+	 *   stream.listen('news')
+	 *   return response
+	 * })
+	 * ```
+	 * @throws EvMaxConnectionsError `EV_MAX_CONNECTIONS`
+	 * @throws EvClosedError `EV_CLOSED`
+	 * @throws TypeError if an option has the wrong type.
+	 * @throws RangeError if a number is out of its range.
+	 */
+	createResponse(
+		request: Request,
+		options: EvOptions<Request> & { authentication: NonNullable<EvOptions<Request>['authentication']> },
+	): EvAuthenticatedWebStream<Channels>
+	createResponse(
+		request: Request,
+		options?: EvOptions<Request> & { authentication?: undefined },
+	): EvWebStream<Channels>
+	createResponse(
+		request: Request,
+		options: EvOptions<Request> = {},
+	): EvWebStream<Channels> | EvAuthenticatedWebStream<Channels> {
+		let transport: WebTransport | undefined
+		const stream = this.#create(webRequest(request), options, (onGone) => {
+			transport = new WebTransport(request, onGone)
+			return transport
+		})
+		if (transport === undefined) throw new EvClosedError('The stream')
+		const { opened, response } = transport
+		return opened !== undefined && options.authentication === undefined
+			? { stream, response: opened }
+			: { stream, response }
+	}
+
+	/**
+	 * Sends a message to every listener of a channel, on every instance, in order. Resolves with the event's id (its
+	 * own one, or with `history` its position) once the log has accepted it. A caller that ignores the promise is
+	 * safe: errors also go to `onError`.
+	 *
+	 * In memory the message stands in line for every listener when `send` returns.
+	 *
+	 * Rejects with `EvInvalidMessageError` (`EV_INVALID_MESSAGE`) if the message cannot be framed, or brings an id
+	 * while `history` is on; `EvClosedError` (`EV_CLOSED`) after `close()`; `EvUnavailableError` (`EV_UNAVAILABLE`) if
+	 * the adapter's store could not be reached in time: then nobody gets it.
+	 *
+	 * @throws TypeError if the name is not a string, or `filter` is given while there is an adapter.
+	 */
+	send<Name extends keyof Channels & string>(
+		name: Name,
+		message: EvMessage<Channels[Name]>,
+		options: EvSendOptions = {},
+	): Promise<string | undefined> {
+		if (typeof name !== 'string')
+			throw new TypeError(`A channel's name must be a string, not ${typeof name}.`)
+		if (options.filter !== undefined && this.#settings.adapter !== undefined) {
+			throw new TypeError(
+				'filter works in one process only: other instances could not apply it. Use except, or a channel.',
+			)
+		}
+		const sent = this.#send(name, message, options)
+		sent.catch((error: unknown) => this.#settings.connection.onError(error))
+		return sent
+	}
+
+	/**
+	 * Sends a message to the one stream with this id, whichever instance holds it. Resolves `true` if it is here;
+	 * otherwise the message was handed to the adapter, if there is one. Ignoring the promise is safe.
+	 *
+	 * Rejects as `send` does.
+	 */
+	to(id: string, message: EvMessage): Promise<boolean> {
+		const sent = this.#to(id, message)
+		sent.catch((error: unknown) => this.#settings.connection.onError(error))
+		return sent
+	}
+
+	/**
+	 * Makes what a channel's listeners see first: each new one gets `snapshot()`. What is broadcast through the
+	 * returned source goes to this instance's listeners, is not kept, and is conflated: a client that is behind gets
+	 * only the newest. States are made of this.
+	 *
+	 * @throws Error if the channel has a provider already.
+	 */
+	provide(name: keyof Channels & string, provider: EvChannelProvider): EvChannelSource {
+		return this.#hub.provide(name, provider)
+	}
+
+	/** Counters, as a plain object. */
+	stats(): EvManagerStats {
+		const hub = this.#hub
+		let bufferedBytes = 0
+		for (const { session } of this.#streams.values()) bufferedBytes += session.connection.waiting
+		const { adapter } = this.#settings
+		return {
+			connections: this.#streams.size,
+			channels: hub.channels,
+			listeners: hub.listeners,
+			sent: hub.sent,
+			deliveries: hub.deliveries,
+			bufferedBytes,
+			slowDisconnects: this.#slowDisconnects,
+			replays: hub.replays,
+			resets: hub.resets,
+			...(adapter === undefined ? {} : { adapter: adapter.stats() }),
+		}
+	}
+
+	/**
+	 * Shuts down: takes no more streams, ends the ones there are in random order over `drainMs`, telling each client
+	 * its own time to come back, and leaves the log. Resolves when no connection is left; one that does not take its
+	 * last bytes within a second after the drain time is cut off. Idempotent: a second call gives the first promise.
+	 *
+	 * @param options.drainMs How long the closing is spread, in ms. Default 0: all at once.
+	 * @throws RangeError if `drainMs` is negative.
+	 */
+	close({ drainMs = 0 }: { drainMs?: number | undefined } = {}): Promise<void> {
+		if (!(drainMs >= 0 && drainMs < Number.POSITIVE_INFINITY)) {
+			throw new RangeError(`drainMs must be 0 or more ms, not ${drainMs}.`)
+		}
+		this.#closing ??= this.#close(drainMs)
+		return this.#closing
+	}
+
+	async #close(drainMs: number): Promise<void> {
+		await drainStreams([...this.#streams.values()], this.#lingering, this.#timers, drainMs)
+		this.#closed = true
+		await this.#hub.close()
+	}
+
+	async #send(name: string, message: EvMessage, options: EvSendOptions): Promise<string | undefined> {
+		if (this.#closed) throw new EvClosedError('The manager')
+		const fields = encodeFields(message)
+		const { id } = message
+		const { ownsIds } = this.#streamManager
+		if (ownsIds) refuseId(id)
+		const position = this.#hub.append(name, id === undefined ? fields : withId(fields, id), options)
+		this.#hub.sent++
+		return ownsIds
+			? formatPosition(position instanceof Promise ? await position : position)
+			: (await position, id)
+	}
+
+	async #to(id: string, message: EvMessage): Promise<boolean> {
+		if (this.#closed) throw new EvClosedError('The manager')
+		if (this.#streamManager.ownsIds) refuseId(message.id)
+		const payload = encodeMessage(message)
+		const stream = this.#find(id)
+		if (stream !== undefined) {
+			stream.session.write(new Frame(payload))
+			return true
+		}
+		await this.#hub.forward(id, payload)
+		return false
+	}
+
+	#create<Req>(
+		request: RequestView<Req>,
+		options: EvOptions<Req>,
+		connect: (onGone: () => void) => Transport,
+	): ManagedStream {
+		if (this.#closing !== undefined) throw new EvClosedError('The manager')
+		checkStreamOptions(options)
+		const settings = overrides(options)
+			? connectionSettings(options, this.#settings.connection)
+			: this.#settings.connection
+		if (this.#streams.size >= this.#settings.maxConnection)
+			throw new EvMaxConnectionsError(this.#streams.size)
+		const gate = gateOf(options.authentication, request, settings.onError)
+		const number = this.#nextNumber++
+		const stream = new ManagedStream(
+			this.#streamManager,
+			number,
+			(host) => new Session(request, gate, options.maxAge, settings, this.#timers, connect, host),
+		)
+		if (!stream.closed) this.#streams.set(number, stream)
+		return stream
+	}
+
+	#listen(stream: ManagedStream, name: string, { last = 0 }: EvListenOptions): void {
+		if (typeof name !== 'string')
+			throw new TypeError(`A channel's name must be a string, not ${typeof name}.`)
+		if (count('last', last, 0) > 0 && !this.#streamManager.ownsIds) {
+			throw new TypeError('last needs a manager with history.')
+		}
+		if (stream.closed) return
+		stream.session.requireLetIn(`listen to "${name}"`)
+		this.#hub.listen(stream, name, last)
+	}
+
+	#find(id: string): ManagedStream | undefined {
+		const { idPrefix } = this.#streamManager
+		return id.startsWith(idPrefix)
+			? this.#streams.get(Number.parseInt(id.slice(idPrefix.length), 36))
+			: undefined
+	}
+}
+
+function refuseId(id: string | undefined): void {
+	if (id === undefined) return
+	throw new EvInvalidMessageError(
+		'With history ids are positions in the log: send the message without an id.',
+	)
+}
+
+function overrides(options: EvConnectionOptions): boolean {
+	return (
+		options.heartbeat !== undefined ||
+		options.keepAlive !== undefined ||
+		options.maxBuffer !== undefined ||
+		options.stallTimeout !== undefined ||
+		options.slow !== undefined ||
+		options.onError !== undefined
+	)
+}

@@ -1,0 +1,217 @@
+import type { Channel, Joining } from './channel.js'
+import type { Connection } from './connection.js'
+import { Frame } from './frame.js'
+import { frameOf, type HistoryPage, type HistoryReader, positionFrame, resetFrame } from './history.js'
+import type { Awaitable, LogEntry, LogPosition, LogStart } from './log.js'
+import type { ManagedStream } from './managed-stream.js'
+import { parsePosition } from './position.js'
+import { atEndOfTick, type TickWork } from './tick.js'
+import { now } from './timers.js'
+
+/** The most live entries a stream holds back while it catches up; over that it reads them from the log again. */
+const HELD = 1_024
+
+/** What a replay needs of its manager. */
+export interface ReplayContext {
+	readonly history: HistoryReader
+	/** The last entry that was delivered on this instance. */
+	readonly delivered: LogPosition | undefined
+	/** Channel messages of this tick go out before the set of listeners changes. */
+	flush(): void
+	/** Whether the stream may see the entry. */
+	mayGet(stream: ManagedStream, entry: LogEntry): boolean
+	count(what: 'replays' | 'resets'): void
+	onError(error: unknown): void
+}
+
+/**
+ * Brings a stream to the end of the log on the channels it began to listen to in one tick, and makes it a
+ * listener there. Everything after the client's position, once, in order; or one `reset`.
+ *
+ * Live entries wait while pages are read. A page says up to where it is complete (`upTo`); what was held and lies
+ * after that follows, and what is delivered later but lies before it is skipped. With the in-memory log all of it
+ * happens at the end of the tick.
+ */
+export class Replay implements Joining, TickWork {
+	readonly connection: Connection
+	readonly #context: ReplayContext
+	readonly #stream: ManagedStream
+	/** The channels, with how many of the newest messages a newcomer wants. */
+	readonly #channels = new Map<Channel<ManagedStream>, number>()
+	#held: LogEntry[] | undefined = []
+	/** It listens to a channel already and has yet to be told where it stands. */
+	#began = false
+	/** Set once all pages are written: live entries up to here were in them. */
+	#skipTo: LogPosition | undefined
+
+	constructor(context: ReplayContext, stream: ManagedStream) {
+		this.#context = context
+		this.#stream = stream
+		this.connection = stream.session.connection
+		atEndOfTick(this)
+	}
+
+	add(channel: Channel<ManagedStream>, last: number): void {
+		const { delivered } = this.#context
+		// A newcomer to a channel that is up to date here has nothing to catch up with: it begins where it came.
+		if (last === 0 && this.#stream.lastEventId === undefined && covers(delivered, channel.since)) {
+			channel.listeners.set(this.connection, this.#stream)
+			this.#began = true
+		} else {
+			this.#channels.set(channel, last)
+			channel.joining.add(this)
+		}
+	}
+
+	leave(channel: Channel<ManagedStream>): void {
+		this.#channels.delete(channel)
+		channel.joining.delete(this)
+	}
+
+	live(entry: LogEntry): void {
+		const skipTo = this.#skipTo
+		if (skipTo === undefined) {
+			if (this.#held === undefined) return
+			if (this.#held.length < HELD) this.#held.push(entry)
+			else this.#held = undefined
+		} else if (entry.epoch !== skipTo.epoch || entry.seq > skipTo.seq) this.#join()
+	}
+
+	gap(): void {
+		this.#held = undefined
+	}
+
+	endTick(): void {
+		if (this.#stream.replay === this) this.#stream.replay = undefined
+		try {
+			const done = this.#run()
+			if (done instanceof Promise) done.catch((error: unknown) => this.#fail(error))
+		} catch (error) {
+			this.#fail(error)
+		}
+	}
+
+	#run(): Awaitable<void> {
+		this.#context.flush()
+		const { delivered } = this.#context
+		if (this.#channels.size === 0) {
+			if (this.#began && delivered !== undefined) this.#send(positionFrame(delivered))
+			return undefined
+		}
+		const since: (LogPosition | undefined)[] = []
+		const pending: Promise<LogPosition>[] = []
+		for (const channel of this.#channels.keys()) {
+			if (channel.since instanceof Promise) pending.push(channel.since)
+			else since.push(channel.since)
+		}
+		if (pending.length === 0) return this.#start(since)
+		return Promise.all(pending).then((positions) => this.#start([...since, ...positions]))
+	}
+
+	#start(since: readonly (LogPosition | undefined)[]): Awaitable<void> {
+		const { lastEventId } = this.#stream
+		if (lastEventId !== undefined) {
+			this.#context.count('replays')
+			const after = parsePosition(lastEventId)
+			return this.#read(after === undefined ? { last: 0 } : { after }, after === undefined)
+		}
+		const last = Math.max(0, ...this.#channels.values())
+		if (last > 0) return this.#read({ last }, false)
+		// A newcomer begins where this instance stands; nothing has to be read.
+		let from = this.#context.delivered
+		for (const position of since) from = later(from, position)
+		return from === undefined ? this.#read({ last: 0 }, false) : this.#finish(from, undefined)
+	}
+
+	#read(start: LogStart, invalid: boolean): Awaitable<void> {
+		const names = [...this.#channels.keys()].map(({ name }) => name)
+		const page = this.#context.history.read(names, start, this.#context.delivered)
+		const write = (result: HistoryPage) => this.#write(result, start, invalid)
+		return page instanceof Promise ? page.then(write) : write(page)
+	}
+
+	#write(page: HistoryPage, start: LogStart, invalid: boolean): Awaitable<void> {
+		if (this.#stream.closed || this.#channels.size === 0) return undefined
+		const { upTo } = page
+		const reset = page.reset ?? (invalid ? 'invalid' : undefined)
+		if (reset !== undefined) {
+			this.#context.count('resets')
+			this.#send(resetFrame(upTo, reset))
+			return this.#finish(upTo, upTo)
+		}
+		const entries = 'last' in start ? this.#wanted(page.entries) : page.entries
+		const shared = entries.length === page.entries.length ? page.frame : undefined
+		const seen = entries.filter((entry) => this.#context.mayGet(this.#stream, entry))
+		if (seen.length > 0) this.#send(shared ?? new Frame(seen.map(frameOf)))
+		const written = seen.at(-1)
+		if (!page.more) return this.#finish(upTo, written)
+		// At the client's pace: a long replay must not make a client that reads look slow.
+		const next = () => this.#read({ after: upTo }, false)
+		return this.connection.behind ? this.connection.drain().then(next) : next()
+	}
+
+	/** Of channels that want fewer of the newest messages than the others, the older ones are left out. */
+	#wanted(entries: readonly LogEntry[]): readonly LogEntry[] {
+		const left = new Map([...this.#channels].map(([channel, last]) => [channel.name, last]))
+		const wanted: LogEntry[] = []
+		for (const entry of entries.toReversed()) {
+			const count = left.get(entry.channel) ?? 0
+			left.set(entry.channel, count - 1)
+			if (count > 0) wanted.push(entry)
+		}
+		return wanted.length === entries.length ? entries : wanted.reverse()
+	}
+
+	#finish(upTo: LogPosition, written: LogPosition | undefined): Awaitable<void> {
+		if (this.#stream.closed) return undefined
+		const held = this.#held
+		this.#held = []
+		if (held === undefined || held.some(({ epoch }) => epoch !== upTo.epoch)) {
+			// What was held is not complete, or belongs to another epoch: the log knows.
+			return this.#read({ after: upTo }, false)
+		}
+		let last = written
+		const late = held.filter((entry) => entry.seq > upTo.seq)
+		for (const entry of late) {
+			if (this.#context.mayGet(this.#stream, entry)) this.#send(frameOf(entry))
+			last = entry
+		}
+		const position = late.at(-1) ?? upTo
+		if (last?.seq !== position.seq) this.#send(positionFrame(position))
+		this.#skipTo = position
+		if (covers(this.#context.delivered, position)) {
+			this.#context.flush()
+			this.#join()
+		}
+		return undefined
+	}
+
+	#send(frame: Frame): void {
+		this.connection.writeCorked(frame, now())
+	}
+
+	#join(): void {
+		for (const channel of this.#channels.keys()) {
+			channel.joining.delete(this)
+			channel.listeners.set(this.connection, this.#stream)
+		}
+		this.#channels.clear()
+	}
+
+	/** The log could not be read: the client comes back to where it was, or to another instance. */
+	#fail(error: unknown): void {
+		this.#context.onError(error)
+		this.connection.close('closed')
+	}
+}
+
+/** Everything up to `other` has been delivered. */
+function covers(delivered: LogPosition | undefined, other: Awaitable<LogPosition> | undefined): boolean {
+	if (delivered === undefined || other === undefined || other instanceof Promise) return false
+	return delivered.epoch === other.epoch && delivered.seq >= other.seq
+}
+
+function later(a: LogPosition | undefined, b: LogPosition | undefined): LogPosition | undefined {
+	if (a === undefined || b === undefined) return a ?? b
+	return a.epoch === b.epoch && a.seq >= b.seq ? a : b
+}

@@ -1,0 +1,61 @@
+import { encodeMessage, Frame } from './frame.js'
+import type { ManagedStream } from './managed-stream.js'
+import { Deadline, now, type Timers } from './timers.js'
+
+/** After the drain time a client has so many ms to take its last bytes. */
+const GRACE = 1_000
+/** How often streams are closed during the drain time, in ms. */
+const STEP = 20
+/** A client that is told to come back waits at least so many ms, and at most as many more as the drain lasts, or this. */
+const RETRY = 1_000
+
+/**
+ * Closes the streams in random order, evenly over `drainMs`, and tells each client its own random time to come
+ * back, so that neither the closing nor the return is one storm. Resolves when every response is over; the ones
+ * whose clients do not take their last bytes are cut off.
+ */
+export function drainStreams(
+	streams: readonly ManagedStream[],
+	lingering: ReadonlySet<ManagedStream>,
+	timers: Timers,
+	drainMs: number,
+): Promise<void> {
+	const waiting = shuffled([...streams])
+	const total = waiting.length
+	const start = now()
+	const spread = Math.max(drainMs, RETRY)
+
+	return new Promise((resolve) => {
+		const step = (time: number): number | undefined => {
+			const share = drainMs === 0 ? 1 : Math.min((time - start) / drainMs, 1)
+			while (waiting.length > total * (1 - share)) {
+				const retry = Math.round(RETRY + Math.random() * spread)
+				waiting.pop()?.session.connection.close('shutdown', goodbye(retry))
+			}
+			if (time - start >= drainMs + GRACE) {
+				for (const stream of lingering) stream.session.connection.destroy()
+			}
+			if (waiting.length > 0 || lingering.size > 0) return time + STEP
+			resolve()
+			return undefined
+		}
+		const again = step(start)
+		if (again !== undefined) timers.add(new Deadline(step), again)
+	})
+}
+
+function goodbye(retry: number): Frame {
+	return new Frame(encodeMessage({ event: 'end', retry, data: '' }))
+}
+
+function shuffled<T>(items: T[]): T[] {
+	for (let last = items.length - 1; last > 0; last--) {
+		const other = Math.floor(Math.random() * (last + 1))
+		const [a, b] = [items[last], items[other]]
+		if (a !== undefined && b !== undefined) {
+			items[last] = b
+			items[other] = a
+		}
+	}
+	return items
+}

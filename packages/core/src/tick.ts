@@ -1,0 +1,48 @@
+/** Written to at most once a tick: what is held back until then is let go by `uncork`. */
+export interface Corkable {
+	uncork(): void
+}
+
+/** Has work that belongs before the end of the tick. */
+export interface TickWork {
+	endTick(): void
+}
+
+/*
+ * The end of a tick has two phases. First the work: runs of channel messages are joined and written. Then every
+ * corked connection is let go, so that all a tick produced for it, from whichever source, is one system call.
+ */
+let work: TickWork[] = []
+let corked: Corkable[] = []
+let scheduled = false
+
+function schedule(): void {
+	if (scheduled) return
+	scheduled = true
+	process.nextTick(endTick)
+}
+
+/** Calls `endTick` once before this tick ends. The caller sees to it that it is added once. */
+export function atEndOfTick(item: TickWork): void {
+	work.push(item)
+	schedule()
+}
+
+/** Calls `uncork` once when this tick ends. The caller sees to it that it is added once. */
+export function uncorkAtEndOfTick(item: Corkable): void {
+	corked.push(item)
+	schedule()
+}
+
+function endTick(): void {
+	// Work may bring more work: it belongs to this tick too.
+	while (work.length > 0) {
+		const items = work
+		work = []
+		for (const item of items) item.endTick()
+	}
+	scheduled = false
+	const items = corked
+	corked = []
+	for (const item of items) item.uncork()
+}
