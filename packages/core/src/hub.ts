@@ -34,16 +34,16 @@ export class Hub implements LogReceiver, ReplayContext {
 	/** The filter of the message that is being appended. */
 	#filter: Filter | undefined
 
-	constructor(settings: ManagerSettings, find: (id: string) => ManagedStream | undefined) {
+	constructor(settings: ManagerSettings, instance: string, find: (id: string) => ManagedStream | undefined) {
 		this.#settings = settings
 		this.#find = find
 		const { adapter, retention = () => ({ size: 0, ttl: 0 }) } = settings
 		if (adapter === undefined) {
-			const log = new MemoryLog(this, { retention, resumable: settings.retention !== undefined })
+			const log = new MemoryLog(this, { retention, instance, resumable: settings.retention !== undefined })
 			this.#log = log
 			this.delivered = log.position
 		} else {
-			this.#log = adapter.openLog(this, { retention, resumable: settings.retention !== undefined })
+			this.#log = adapter.openLog(this, { retention, instance, resumable: settings.retention !== undefined })
 		}
 		this.history = new HistoryReader(
 			this.#log,

@@ -115,6 +115,8 @@ export interface ChannelLog {
 export interface LogOptions {
 	/** How much to keep of the channel. Asked at each append. */
 	retention(channel: string): LogRetention
+	/** Begins the ids of this instance's streams, up to and with their last `-`: where `direct` finds them. */
+	readonly instance: string
 	/** Clients resume by positions. If not, a log keeps only what it needs to repair its own holes. */
 	readonly resumable: boolean
 }

@@ -97,7 +97,7 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 	constructor(options: EvManagerOptions = {}) {
 		const settings = managerSettings(options)
 		const idPrefix = `${settings.id}${randomUUID().slice(0, 8)}-`
-		const hub = new Hub(settings, (id) => this.#find(id))
+		const hub = new Hub(settings, idPrefix, (id) => this.#find(id))
 		this.#settings = settings
 		this.#hub = hub
 		this.#streamManager = {
@@ -275,11 +275,11 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 		const { id } = message
 		const { ownsIds } = this.#streamManager
 		if (ownsIds) refuseId(id)
-		const position = this.#hub.append(name, id === undefined ? fields : withId(fields, id), options)
+		const accepted = this.#hub.append(name, id === undefined ? fields : withId(fields, id), options)
 		this.#hub.sent++
-		return ownsIds
-			? formatPosition(position instanceof Promise ? await position : position)
-			: (await position, id)
+		// Awaiting what is there already would only cost a turn of the microtask queue.
+		const position = accepted instanceof Promise ? await accepted : accepted
+		return ownsIds ? formatPosition(position) : id
 	}
 
 	async #to(id: string, message: EvMessage): Promise<boolean> {

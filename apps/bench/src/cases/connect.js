@@ -1,0 +1,40 @@
+/** What accepting a client costs, from the request to the head on the wire. */
+
+/** @type {import('../types.js').Case} */
+export const connect = {
+	name: 'connect',
+	title: 'Connect: CPU per accepted connection',
+	contenders: [
+		'bare-http',
+		'raw-write',
+		'evstream',
+		'better-sse',
+		'fastify-sse',
+		'sse-channel',
+		'h3',
+		'hono',
+	],
+	baseline: 'bare-http',
+	metrics: [
+		{ key: 'cpu', label: 'CPU µs per connection', digits: 0, ratio: true },
+		{ key: 'user', label: 'of it user', digits: 0 },
+		{ key: 'system', label: 'of it system', digits: 0 },
+	],
+	sizes: {
+		full: { connections: 6000, warmup: 2000 },
+		quick: { connections: 600, warmup: 200 },
+	},
+	async measure(open, { connections, warmup = 0 }) {
+		const lab = await open()
+		await lab.connect(warmup)
+		await lab.memory()
+		const before = await lab.cpu()
+		const count = connections - warmup
+		await lab.connect(count)
+		const after = await lab.cpu()
+		await lab.verify({ kind: 'string', bytes: 100, to: 'all' })
+		const user = (after.user - before.user) / count
+		const system = (after.system - before.system) / count
+		return { cpu: user + system, user, system }
+	},
+}

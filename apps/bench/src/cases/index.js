@@ -1,0 +1,13 @@
+/** The cases, in the order they run and are listed. */
+import { burst } from './burst.js'
+import { connect } from './connect.js'
+import { fanout } from './fanout.js'
+import { hold } from './hold.js'
+import { idle } from './idle.js'
+import { latency } from './latency.js'
+import { objects } from './objects.js'
+import { slow } from './slow.js'
+import { stream } from './stream.js'
+
+/** @type {readonly import('../types.js').Case[]} */
+export const cases = [fanout, burst, objects, latency, stream, idle, connect, slow, hold]

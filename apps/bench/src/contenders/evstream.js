@@ -1,0 +1,33 @@
+/** This project, as it is published: the built package. */
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { listen } from '../server/listen.js'
+
+/** @import { Contender } from '../types.js' */
+
+const CHANNEL = 'bench'
+/** No limit that a case could reach. */
+const NO_LIMIT = 1_000_000
+
+/** @returns {Promise<Contender>} */
+export async function start() {
+	const built = import.meta.resolve('@evstream/core')
+	if (!built.endsWith('/dist/index.js')) throw new Error('measures the built package only, not its source')
+	if (!existsSync(fileURLToPath(built))) throw new Error('@evstream/core is not built: run pnpm build')
+	const { EvStreamManager } = await import('@evstream/core')
+
+	const manager = new EvStreamManager({ maxConnection: NO_LIMIT, maxListeners: NO_LIMIT, keepAlive: false })
+	/** @type {ReturnType<typeof manager.createStream> | undefined} */
+	let newest
+	const server = await listen((req, res) => {
+		const stream = manager.createStream(req, res)
+		stream.listen(CHANNEL)
+		newest = stream
+	})
+	return {
+		...server,
+		broadcast: (data) => void manager.send(CHANNEL, { data }),
+		one: (data) => void newest?.message({ data }),
+		count: () => manager.stats().connections,
+	}
+}

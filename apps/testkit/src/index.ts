@@ -1,0 +1,12 @@
+export {
+	type Http2Handler,
+	type HttpHandler,
+	listenHttp,
+	type TestHttpServer,
+	testTls,
+} from './http-server.js'
+export { AwaitableQueue } from './queue.js'
+export { type RedisKind, redisKind, type StartRedisOptions, startRedis, type TestRedis } from './redis.js'
+export { type OpenSseOptions, openSse, type SseClient, type SseEvent } from './sse-client.js'
+export { startTcpProxy, type TcpProxy, type TcpTarget } from './tcp-proxy.js'
+export { type Truthy, type UntilOptions, until } from './until.js'

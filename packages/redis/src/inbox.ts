@@ -1,0 +1,230 @@
+import type { LogEntry, LogPosition, LogReceiver } from '@evstream/core'
+import { isComplete, type LogRead, merge, type ReadFrom, type ReadLog } from './log-reader.js'
+
+/** Where the instance stands on a channel: the last `seq` it delivered, or the highest it saw while it was opening. */
+interface Tracked {
+	open: boolean
+	last: number
+}
+
+/** The most entries that wait while a repair reads; over that they are read from the log too. */
+const QUEUE = 10_000
+/** How many entries of a channel a repair reads at once. */
+const PAGE = 1_000
+/** How many channels a repair reads at once. */
+const CHANNELS = 500
+/** How long a failed repair waits before it tries again, in ms. */
+const RETRY = 250
+
+/** What an inbox has counted. */
+export interface InboxCounters {
+	received: number
+	repairedHoles: number
+	resets: number
+}
+
+/**
+ * The one ordered inbox of an instance. It decides by position: the next entry is delivered, one that was seen is
+ * dropped, and a hole pauses everything until it has been filled from the log. What cannot be filled is a reset.
+ *
+ * On one subscriber connection entries arrive in order of `seq`, so a hole on a channel means that it was lost, not
+ * that it is late.
+ */
+export class Inbox {
+	readonly counters: InboxCounters = { received: 0, repairedHoles: 0, resets: 0 }
+	readonly #receiver: LogReceiver
+	readonly #readLog: ReadLog
+	readonly #channels = new Map<string, Tracked>()
+	#epoch: string | undefined
+	/** Entries that wait while `#paused`. */
+	#queue: LogEntry[] = []
+	#paused: 'lost' | 'repairing' | undefined
+	/** The repair that is running: a newer one makes it stop. */
+	#running: object | undefined
+	#retry: NodeJS.Timeout | undefined
+	#closed = false
+
+	constructor(receiver: LogReceiver, readLog: ReadLog) {
+		this.#receiver = receiver
+		this.#readLog = readLog
+	}
+
+	/** The channel is being subscribed: its entries may arrive from now on. */
+	opening(channel: string): void {
+		this.#channels.set(channel, { open: false, last: 0 })
+	}
+
+	/** The channel is subscribed, and the log stood at `head` after that. Gives the position from which on it is certain. */
+	opened(channel: string, head: LogPosition): LogPosition {
+		const tracked = this.#channels.get(channel)
+		if (tracked === undefined) return head
+		// What arrived before the answer was dropped: who listens begins after it.
+		tracked.last =
+			this.#epoch === undefined || this.#epoch === head.epoch ? Math.max(tracked.last, head.seq) : head.seq
+		tracked.open = true
+		if (this.#epoch === undefined) this.#epoch = head.epoch
+		else if (this.#epoch !== head.epoch) this.#repair()
+		return { epoch: head.epoch, seq: tracked.last }
+	}
+
+	/** The channel is not subscribed any more. */
+	forget(channel: string): void {
+		this.#channels.delete(channel)
+	}
+
+	/** Takes what arrived. */
+	receive(entries: readonly LogEntry[]): void {
+		this.counters.received += entries.length
+		if (this.#paused === 'lost') return
+		for (const entry of entries) {
+			if (this.#paused === undefined) this.#take(entry)
+			else if (this.#queue.length < QUEUE) this.#queue.push(entry)
+		}
+	}
+
+	/** The subscriber was lost: from here on there are holes. */
+	lost(): void {
+		this.#paused = 'lost'
+		this.#queue = []
+		clearTimeout(this.#retry)
+	}
+
+	/** All channels are subscribed again. */
+	restored(): void {
+		this.#repair()
+	}
+
+	close(): void {
+		this.#closed = true
+		this.#channels.clear()
+		this.#queue = []
+		clearTimeout(this.#retry)
+	}
+
+	#take(entry: LogEntry): void {
+		const tracked = this.#channels.get(entry.channel)
+		if (tracked === undefined) return
+		if (!tracked.open) {
+			tracked.last = Math.max(tracked.last, entry.seq)
+			return
+		}
+		if (entry.epoch === this.#epoch) {
+			if (entry.seq <= tracked.last) return
+			if (entry.prev <= tracked.last) {
+				tracked.last = entry.seq
+				this.#receiver.deliver(entry)
+				return
+			}
+			this.counters.repairedHoles++
+		}
+		// A hole, or another epoch, of which only the log knows how it follows.
+		this.#queue.push(entry)
+		this.#repair()
+	}
+
+	#repair(): void {
+		if (this.#closed) return
+		this.#paused = 'repairing'
+		clearTimeout(this.#retry)
+		const run = {}
+		this.#running = run
+		this.#fill(run).then(
+			(finished) => {
+				if (!finished || this.#running !== run) return
+				this.#paused = undefined
+				this.#drain()
+			},
+			(error: unknown) => {
+				if (this.#running !== run || this.#closed) return
+				this.#receiver.error(error)
+				this.#retry = setTimeout(() => this.#repair(), RETRY).unref()
+			},
+		)
+	}
+
+	/** Takes what waited; an entry with a hole before it starts the next repair, and the rest waits again. */
+	#drain(): void {
+		const queue = this.#queue
+		this.#queue = []
+		for (const entry of queue) {
+			if (this.#paused === undefined) this.#take(entry)
+			else this.#queue.push(entry)
+		}
+	}
+
+	/** Delivers what the log has after what was delivered, on every channel, merged. `false`: it was overtaken. */
+	async #fill(run: object): Promise<boolean> {
+		let more = true
+		while (more) {
+			const names = [...this.#channels].filter(([, { open }]) => open).map(([name]) => name)
+			if (names.length === 0) return true
+			const reads = await this.#read(names)
+			if (this.#running !== run || this.#closed) return false
+			more = false
+			for (const { names: read, log } of reads) {
+				if (log.head.epoch !== this.#epoch) {
+					this.#enter(log)
+					more = true
+					break
+				}
+				if (this.#deliver(read, log)) more = true
+			}
+		}
+		return true
+	}
+
+	async #read(names: readonly string[]): Promise<{ names: readonly string[]; log: LogRead }[]> {
+		const reads: { names: readonly string[]; log: LogRead }[] = []
+		for (let at = 0; at < names.length; at += CHANNELS) {
+			const part = names.slice(at, at + CHANNELS)
+			const from = part.map((name): { name: string; from: ReadFrom } => ({
+				name,
+				from: this.#channels.get(name)?.last ?? { last: 0 },
+			}))
+			reads.push({ names: part, log: await this.#readLog(from, PAGE) })
+		}
+		return reads
+	}
+
+	/** Another epoch has begun: the server was restarted or replaced. */
+	#enter(log: LogRead): void {
+		const cut = this.#epoch === undefined ? undefined : log.cuts.get(this.#epoch)
+		this.#epoch = log.head.epoch
+		for (const [name, tracked] of this.#channels) {
+			if (!tracked.open) continue
+			if (cut !== undefined) {
+				// The server knows this instance's epoch up to the cut: what follows there follows here.
+				tracked.last = Math.min(tracked.last, cut)
+			} else {
+				// Nobody can say whether something was lost with the old data.
+				tracked.last = log.floor
+				this.#reset(name, { epoch: log.head.epoch, seq: log.floor }, 'epoch')
+			}
+		}
+	}
+
+	/** Delivers what was read. `true`: there is more to read. */
+	#deliver(names: readonly string[], log: LogRead): boolean {
+		for (const [index, name] of names.entries()) {
+			const tracked = this.#channels.get(name)
+			const channel = log.channels[index]
+			if (tracked === undefined || channel === undefined) continue
+			if (isComplete(channel, tracked.last, log.floor)) continue
+			tracked.last = log.head.seq
+			this.#reset(name, log.head, 'gap')
+		}
+		const { entries, more } = merge(log)
+		for (const entry of entries) {
+			const tracked = this.#channels.get(entry.channel)
+			if (tracked === undefined || !tracked.open || entry.seq <= tracked.last) continue
+			tracked.last = entry.seq
+			this.#receiver.deliver(entry)
+		}
+		return more
+	}
+
+	#reset(channel: string, position: LogPosition, reason: 'gap' | 'epoch'): void {
+		this.counters.resets++
+		this.#receiver.reset(channel, position, reason)
+	}
+}

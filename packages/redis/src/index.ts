@@ -1,0 +1,2 @@
+export type { RedisSource } from '@evstream/pubsub'
+export { EvRedisAdapter, type EvRedisAdapterOptions } from './adapter.js'

@@ -1,0 +1,93 @@
+/** How long Redis remembers what is not a value, in seconds. */
+export const EXPIRY: {
+	/** The last operation of a writer. Longer than any change may wait, see `StateStore.commit`. */
+	readonly operation: number
+	/** That a state was removed. */
+	readonly tombstone: number
+} = { operation: 900, tombstone: 7 * 86_400 }
+
+/**
+ * The name of every key and every Pub/Sub channel. All of them begin with `{namespace}:`, which puts them into one
+ * slot of a Cluster and under one pattern of an ACL.
+ *
+ * ioredis puts a client's `keyPrefix` before keys, but not before channels: in scripts, use {@link published}.
+ */
+export class RedisNames {
+	/** `{namespace}` */
+	readonly tag: string
+	readonly #keyPrefix: string
+
+	/** @throws TypeError if the namespace is empty, has braces, spaces or control characters. */
+	constructor(namespace: string, keyPrefix: string) {
+		if (typeof namespace !== 'string' || !/^[^{}\s\p{Cc}]+$/u.test(namespace)) {
+			throw new TypeError('namespace must be a string without braces, spaces and control characters.')
+		}
+		this.tag = `{${namespace}}`
+		this.#keyPrefix = keyPrefix
+	}
+
+	/** A channel's name as Redis knows it, for `PUBLISH` in a script. */
+	published(channel: string): string {
+		return this.#keyPrefix + channel
+	}
+
+	/** Hash: `v` version, `s` stamp, `d` value. Never expires. */
+	state(name: string): string {
+		return `${this.tag}:state:${name}`
+	}
+
+	/** String: the version a state was removed at. Expires with {@link EXPIRY}. */
+	tombstone(name: string): string {
+		return `${this.tag}:gone:${name}`
+	}
+
+	/** String: the number of a writer's last operation. Expires with {@link EXPIRY}. */
+	operation(writer: string): string {
+		return `${this.tag}:done:${writer}`
+	}
+
+	/** Hash: name → initial value of every state on the list. Never expires. */
+	get list(): string {
+		return `${this.tag}:states`
+	}
+
+	/** Channel: `<version> <stamp> <value>` for each commit, `gone` for a removal. */
+	stateChannel(name: string): string {
+		return `${this.tag}:state:${name}`
+	}
+
+	/** Channel: any payload, whenever the list changed. */
+	get listChannel(): string {
+		return `${this.tag}:states`
+	}
+
+	/** Hash: the log's epoch and counter, and what tells a server that lost data from one that did not. */
+	get log(): string {
+		return `${this.tag}:log`
+	}
+
+	/** Sorted set: channel → number of its last message. Expires with the log. */
+	get channels(): string {
+		return `${this.tag}:channels`
+	}
+
+	/** Hash: the last batch a producer published, so that a second run of it changes nothing. Expires in minutes. */
+	producer(id: string): string {
+		return `${this.tag}:producer:${id}`
+	}
+
+	/** Stream: the newest messages of a channel. Expires with its history's ttl. */
+	channel(name: string): string {
+		return `${this.tag}:channel:${name}`
+	}
+
+	/** Channel: the messages of a channel, each behind a line `<epoch> <seq> <prev> <length> <except>`. */
+	messageChannel(name: string): string {
+		return `${this.tag}:channel:${name}`
+	}
+
+	/** Channel: messages for single streams of one instance. */
+	directChannel(instance: string): string {
+		return `${this.tag}:direct:${instance}`
+	}
+}

@@ -1,0 +1,167 @@
+import type { Script } from './script.js'
+
+/*
+ * The log in Redis.
+ *
+ *   {ns}:log        hash    epoch, seq, run, floor, cuts, mark, marked
+ *   {ns}:channels   zset    channel -> seq of its last message
+ *   {ns}:channel:x  stream  <seq>-0 -> v: prev, p: payload, x: except
+ *
+ * `run` is the server's run_id. Another one means a restart or a failover: what this server has may be less than
+ * what the other one gave out. So a new epoch begins, and `cuts` keeps for the last epochs up to where this server
+ * knows them ("epoch:seq;..."): positions up to there are as good as new ones.
+ *
+ * `floor` is the highest seq that a channel missing from {ns}:channels can have had. Twice in a while (`keep`) the
+ * channels that were silent since the last time are taken out, so that channels that came and went do not stay.
+ */
+const OPEN_LOG = `
+local function str(n) return string.format('%.0f', n) end
+
+local function openLog(log, channels, candidate, keep)
+  local m = redis.call('HMGET', log, 'epoch', 'seq', 'run', 'floor', 'cuts', 'mark', 'marked')
+  local state = {
+    epoch = m[1], seq = tonumber(m[2]) or 0, floor = tonumber(m[4]) or 0, cuts = m[5] or '',
+    mark = tonumber(m[6]) or 0, marked = tonumber(m[7]) or 0,
+  }
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local info = redis.pcall('INFO', 'server')
+  local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
+  local changed = false
+  if not state.epoch then
+    state.epoch, state.seq, state.floor, state.cuts, changed = candidate, 0, 0, '', true
+    state.mark, state.marked = 0, now
+    redis.call('DEL', channels)
+  elseif state.seq > state.floor and redis.call('EXISTS', channels) == 0 then
+    state.epoch, state.floor, state.cuts, changed = candidate, state.seq, '', true
+  elseif m[3] ~= run then
+    local kept, n = '', 0
+    for cut in string.gmatch(state.epoch .. ':' .. str(state.seq) .. ';' .. state.cuts, '[^;]+;') do
+      n = n + 1
+      if n <= 16 then kept = kept .. cut end
+    end
+    state.epoch, state.cuts, changed = candidate, kept, true
+  end
+  if now - state.marked > keep then
+    state.floor = math.max(state.floor, state.mark)
+    redis.call('ZREMRANGEBYSCORE', channels, '-inf', str(state.mark))
+    state.mark, state.marked, changed = state.seq, now, true
+  end
+  state.run, state.changed, state.keep = run, changed, keep
+  return state
+end
+
+local function saveLog(log, channels, s)
+  redis.call('HSET', log, 'epoch', s.epoch, 'seq', str(s.seq), 'run', s.run, 'floor', str(s.floor),
+    'cuts', s.cuts, 'mark', str(s.mark), 'marked', str(s.marked))
+  redis.call('PEXPIRE', log, str(s.keep * 2))
+  redis.call('PEXPIRE', channels, str(s.keep * 2))
+end
+`
+
+/**
+ * Appends a batch and publishes it.
+ *
+ * KEYS: log, channels, producer, a stream for each distinct channel.
+ * ARGV: batch number, epoch if one has to begin, keep (ms), number of distinct channels; for each of them its name,
+ * its Pub/Sub channel, size, ttl (ms); for each message the number of its channel, its length, except, payload.
+ * Gives "epoch first-seq": the messages have consecutive numbers from there.
+ *
+ * Messages of one channel that follow each other are published as one, each with the line
+ * "epoch seq prev length except" before it; length counts UTF-16 units.
+ */
+export const PUBLISH: Script = {
+	name: 'evstreamPublish',
+	lua: `${OPEN_LOG}
+local before = redis.call('HMGET', KEYS[3], 'batch', 'result')
+if before[1] == ARGV[1] then return before[2] end
+
+local s = openLog(KEYS[1], KEYS[2], ARGV[2], tonumber(ARGV[3]))
+local count = tonumber(ARGV[4])
+local names, topics, sizes, ttls, last = {}, {}, {}, {}, {}
+for i = 1, count do
+  local at = 4 + (i - 1) * 4
+  names[i], topics[i], sizes[i], ttls[i] = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), ARGV[at + 4]
+  last[i] = tonumber(redis.call('ZSCORE', KEYS[2], names[i]))
+  if not last[i] then
+    -- Entries of a log that was lost must not be taken for this one's.
+    redis.call('DEL', KEYS[3 + i])
+    last[i] = s.floor
+  end
+end
+
+local first = s.seq + 1
+local run, runChannel = {}, nil
+for at = 5 + count * 4, #ARGV, 4 do
+  local i = tonumber(ARGV[at])
+  local length, except, payload = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  s.seq = s.seq + 1
+  local seq, prev = str(s.seq), str(last[i])
+  redis.call('XADD', KEYS[3 + i], 'MAXLEN', '=', sizes[i], seq .. '-0', 'v', prev, 'p', payload, 'x', except)
+  last[i] = s.seq
+  if runChannel and runChannel ~= i then
+    redis.call('PUBLISH', topics[runChannel], table.concat(run))
+    run = {}
+  end
+  runChannel = i
+  run[#run + 1] = s.epoch .. ' ' .. seq .. ' ' .. prev .. ' ' .. length .. ' ' .. except .. '\\n' .. payload
+end
+
+for i = 1, count do
+  redis.call('ZADD', KEYS[2], str(last[i]), names[i])
+  redis.call('PEXPIRE', KEYS[3 + i], ttls[i])
+end
+saveLog(KEYS[1], KEYS[2], s)
+local result = s.epoch .. ' ' .. str(first)
+redis.call('HSET', KEYS[3], 'batch', ARGV[1], 'result', result)
+redis.call('PEXPIRE', KEYS[3], 600000)
+if runChannel then redis.call('PUBLISH', topics[runChannel], table.concat(run)) end
+return result
+`,
+}
+
+/**
+ * Reads the head of the log and entries of channels, at one moment.
+ *
+ * KEYS: log, channels, a stream for each channel.
+ * ARGV: epoch if one has to begin, keep (ms), the most entries of each channel; for each channel its name and either
+ * the seq after which to read or "last:<n>".
+ * Gives epoch, seq, floor, cuts, and for each channel { its last seq or false, entries { seq, prev, payload, except } }.
+ */
+export const READ: Script = {
+	name: 'evstreamRead',
+	lua: `${OPEN_LOG}
+local s = openLog(KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]))
+if s.changed then saveLog(KEYS[1], KEYS[2], s) end
+local limit = tonumber(ARGV[3])
+local reply = { s.epoch, str(s.seq), str(s.floor), s.cuts }
+for i = 3, #KEYS do
+  local at = 4 + (i - 3) * 2
+  local last = redis.call('ZSCORE', KEYS[2], ARGV[at])
+  local entries = {}
+  if last then
+    local newest = string.match(ARGV[at + 1], '^last:(%d+)$')
+    local found
+    if newest == '0' then
+      found = {}
+    elseif newest then
+      found = redis.call('XREVRANGE', KEYS[i], '+', '-', 'COUNT', math.min(tonumber(newest), limit))
+    elseif tonumber(ARGV[at + 1]) < tonumber(last) then
+      found = redis.call('XRANGE', KEYS[i], str(tonumber(ARGV[at + 1]) + 1) .. '-0', '+', 'COUNT', limit)
+    else
+      found = {}
+    end
+    for n, entry in ipairs(found) do
+      local fields = {}
+      for f = 1, #entry[2], 2 do fields[entry[2][f]] = entry[2][f + 1] end
+      entries[n] = { string.match(entry[1], '^%d+'), fields.v or '0', fields.p or '', fields.x or '' }
+    end
+  end
+  reply[#reply + 1] = { last, entries }
+end
+return reply
+`,
+}
+
+/** For {@link "script".defineScripts}. */
+export const LOG_SCRIPTS: readonly Script[] = [PUBLISH, READ]

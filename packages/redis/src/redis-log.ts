@@ -1,0 +1,272 @@
+import { randomUUID } from 'node:crypto'
+import {
+	type ChannelLog,
+	EvClosedError,
+	EvUnavailableError,
+	type LogOptions,
+	type LogPage,
+	type LogPosition,
+	type LogReceiver,
+	type LogRetention,
+	type LogStart,
+} from '@evstream/core'
+import type { RedisBus } from '@evstream/pubsub'
+import { Inbox } from './inbox.js'
+import type { RedisNames } from './keys.js'
+import { type LogRead, parseRead, type ReadFrom, readPage } from './log-reader.js'
+import { LOG_SCRIPTS, PUBLISH, READ } from './log-scripts.js'
+import { Outbox, type Outgoing } from './outbox.js'
+import { publishedEntries } from './published-entries.js'
+import { defineScripts, runScript } from './script.js'
+
+/** The most entries of one channel that one read gives. */
+const PAGE = 1_000
+/** How long the log remembers that a channel existed, in ms: positions that clients keep longer are reset. */
+const KEEP = 3 * 86_400_000
+/** What is kept without history, to repair this instance's own holes. */
+const REPAIR: LogRetention = { size: 1_000, ttl: 60_000 }
+
+/** What a log has counted. */
+export interface RedisLogCounters {
+	published: number
+	received: number
+	repairedHoles: number
+	resets: number
+	outbox: number
+}
+
+/** The channel log of all instances on one Redis. */
+export class RedisLog implements ChannelLog {
+	readonly #bus: RedisBus
+	readonly #names: RedisNames
+	readonly #receiver: LogReceiver
+	readonly #options: LogOptions
+	readonly #deadline: number
+	readonly #onClose: () => void
+	readonly #inbox: Inbox
+	readonly #outbox: Outbox
+	readonly #producer = randomUUID()
+	readonly #undo: (() => void)[]
+	/** What ends the subscription of each channel. */
+	readonly #subscriptions = new Map<string, Promise<() => void>>()
+	#batch = 0
+	#published = 0
+	#closed = false
+
+	constructor(
+		bus: RedisBus,
+		names: RedisNames,
+		receiver: LogReceiver,
+		options: LogOptions,
+		deadlineMs: number,
+		onClose: () => void,
+	) {
+		this.#bus = bus
+		this.#names = names
+		this.#receiver = receiver
+		this.#options = options
+		this.#deadline = deadlineMs
+		this.#onClose = onClose
+		defineScripts(bus.client, LOG_SCRIPTS)
+		this.#inbox = new Inbox(receiver, (channels, limit) => this.#read(channels, limit))
+		this.#outbox = new Outbox(
+			{
+				ready: () => bus.client.status === 'ready',
+				publish: (batch, left) => this.#publish(batch, left),
+			},
+			deadlineMs,
+		)
+		const wake = (): void => this.#outbox.wake()
+		bus.client.on('ready', wake)
+		this.#undo = [
+			() => bus.client.off('ready', wake),
+			bus.onLost(() => this.#inbox.lost()),
+			bus.onRestored(() => this.#inbox.restored()),
+		]
+		void this.#listenForDirect()
+	}
+
+	/** The counters, as a new plain object. */
+	counters(): RedisLogCounters {
+		return { published: this.#published, ...this.#inbox.counters, outbox: this.#outbox.size }
+	}
+
+	append(channel: string, payload: string, except = ''): Promise<LogPosition> {
+		return this.#outbox.send({ channel, payload, except })
+	}
+
+	async subscribe(channel: string): Promise<LogPosition> {
+		if (this.#closed) throw new EvClosedError('The log')
+		this.#inbox.opening(channel)
+		const subscription = this.#bus.subscribe(this.#names.messageChannel(channel), (published) =>
+			this.#receive(channel, published),
+		)
+		this.#subscriptions.set(channel, subscription)
+		await subscription
+		for (;;) {
+			if (this.#subscriptions.get(channel) !== subscription) throw new EvClosedError('The subscription')
+			try {
+				const { head } = await this.#read([], 1)
+				if (this.#subscriptions.get(channel) !== subscription) throw new EvClosedError('The subscription')
+				return this.#inbox.opened(channel, head)
+			} catch (error) {
+				if (!(error instanceof EvUnavailableError)) throw error
+				this.#receiver.error(error)
+			}
+		}
+	}
+
+	unsubscribe(channel: string): void {
+		const subscription = this.#subscriptions.get(channel)
+		this.#subscriptions.delete(channel)
+		this.#inbox.forget(channel)
+		subscription?.then(
+			(undo) => undo(),
+			() => {},
+		)
+	}
+
+	read(channels: readonly string[], start: LogStart): Promise<LogPage> {
+		return readPage((from, limit) => this.#read(from, limit), channels, start, PAGE)
+	}
+
+	async direct(streamId: string, payload: string): Promise<void> {
+		const instance = streamId.slice(0, streamId.lastIndexOf('-') + 1)
+		await this.#bus
+			.publish(this.#names.directChannel(instance), JSON.stringify([streamId, payload]), this.#deadline)
+			.catch(rethrow)
+	}
+
+	close(): void {
+		if (this.#closed) return
+		this.#closed = true
+		for (const channel of [...this.#subscriptions.keys()]) this.unsubscribe(channel)
+		for (const undo of this.#undo) undo()
+		this.#inbox.close()
+		this.#outbox.close()
+		this.#onClose()
+	}
+
+	async #listenForDirect(): Promise<void> {
+		try {
+			const undo = await this.#bus.subscribe(this.#names.directChannel(this.#options.instance), (published) =>
+				this.#receiveDirect(published),
+			)
+			if (this.#closed) undo()
+			else this.#undo.push(undo)
+		} catch (error) {
+			if (!this.#closed) this.#receiver.error(error)
+		}
+	}
+
+	#receive(channel: string, published: string): void {
+		try {
+			this.#inbox.receive(publishedEntries(channel, published))
+		} catch (error) {
+			this.#receiver.error(error)
+		}
+	}
+
+	#receiveDirect(published: string): void {
+		try {
+			const message: unknown = JSON.parse(published)
+			const [streamId, payload]: unknown[] = Array.isArray(message) ? message : []
+			if (typeof streamId !== 'string' || typeof payload !== 'string') {
+				throw new TypeError('Something that is no message for a stream was published.')
+			}
+			this.#receiver.direct(streamId, payload)
+		} catch (error) {
+			this.#receiver.error(error)
+		}
+	}
+
+	async #publish(batch: readonly Outgoing[], deadlineMs: number): Promise<LogPosition> {
+		const names = this.#names
+		const batchNumber = ++this.#batch
+		const numbers = new Map<string, number>()
+		const channels: (string | number)[] = []
+		const messages: (string | number)[] = []
+		let keep = KEEP
+		for (const { channel, payload, except } of batch) {
+			let index = numbers.get(channel)
+			if (index === undefined) {
+				index = numbers.size + 1
+				numbers.set(channel, index)
+				const { size, ttl } = this.#retention(channel)
+				keep = Math.max(keep, 2 * ttl)
+				channels.push(channel, names.published(names.messageChannel(channel)), size, Math.ceil(ttl))
+			}
+			messages.push(index, payload.length, except, payload)
+		}
+		const reply = await this.#bus
+			.command(
+				(client) =>
+					runScript(
+						client,
+						PUBLISH,
+						[
+							names.log,
+							names.channels,
+							names.producer(this.#producer),
+							...[...numbers.keys()].map((name) => names.channel(name)),
+						],
+						[batchNumber, newEpoch(), keep, numbers.size, ...channels, ...messages],
+					),
+				deadlineMs,
+			)
+			.catch(rethrow)
+		const [epoch, first] = String(reply).split(' ')
+		if (epoch === undefined || first === undefined)
+			throw new EvUnavailableError('Redis gave something that is no position.')
+		this.#published += batch.length
+		return { epoch, seq: Number(first) }
+	}
+
+	async #read(channels: readonly { name: string; from: ReadFrom }[], limit: number): Promise<LogRead> {
+		const names = this.#names
+		const reply = await this.#bus
+			.command((client) =>
+				runScript(
+					client,
+					READ,
+					[names.log, names.channels, ...channels.map(({ name }) => names.channel(name))],
+					[
+						newEpoch(),
+						KEEP,
+						limit,
+						...channels.flatMap(({ name, from }) => [
+							name,
+							typeof from === 'number' ? from : `last:${from.last}`,
+						]),
+					],
+				),
+			)
+			.catch(rethrow)
+		return parseRead(
+			reply,
+			channels.map(({ name }) => name),
+			limit,
+		)
+	}
+
+	#retention(channel: string): LogRetention {
+		const { resumable, retention } = this.#options
+		const { size, ttl } = retention(channel)
+		// A channel that keeps nothing for clients still keeps enough to mend a lost connection.
+		return resumable && size > 0 ? { size, ttl } : REPAIR
+	}
+}
+
+/** Used if an epoch has to begin. */
+function newEpoch(): string {
+	return randomUUID().replaceAll('-', '').slice(0, 12)
+}
+
+function rethrow(cause: unknown): never {
+	if (cause instanceof Error && Reflect.get(cause, 'code') === 'EV_CLOSED')
+		throw new EvClosedError('The Redis adapter')
+	throw new EvUnavailableError(
+		`Redis did not take a command: ${cause instanceof Error ? cause.message : String(cause)}`,
+		{ cause },
+	)
+}

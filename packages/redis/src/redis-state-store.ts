@@ -1,0 +1,213 @@
+import { randomUUID } from 'node:crypto'
+import {
+	type CommitResult,
+	EvClosedError,
+	EvInvalidMessageError,
+	EvUnavailableError,
+	type RegisteredState,
+	type RegistryWatcher,
+	type StateStore,
+	type StateWatcher,
+	type StoredState,
+	type Unwatch,
+} from '@evstream/core'
+import type { RedisBus } from '@evstream/pubsub'
+import { EXPIRY, type RedisNames } from './keys.js'
+import { defineScripts, runScript, type Script } from './script.js'
+import {
+	COMMIT_STATE,
+	LIST_STATES,
+	LOAD_STATE,
+	REGISTER_STATE,
+	REMOVE_STATE,
+	RESTORE_STATE,
+	STATE_SCRIPTS,
+} from './state-scripts.js'
+import { publishedState, storedState } from './stored-state.js'
+
+type OperationId = Parameters<StateStore['commit']>[3]
+
+/** The states of all instances on one Redis. The bus sees to deadlines and connections. */
+export class RedisStateStore implements StateStore {
+	readonly #bus: RedisBus
+	readonly #names: RedisNames
+	readonly #onError: (error: unknown) => void
+	/** What to call when messages may have been missed. */
+	readonly #missed = new Set<() => void>()
+
+	constructor(bus: RedisBus, names: RedisNames, onError: (error: unknown) => void) {
+		this.#bus = bus
+		this.#names = names
+		this.#onError = onError
+		defineScripts(bus.client, STATE_SCRIPTS)
+		bus.onRestored(() => {
+			for (const missed of [...this.#missed]) missed()
+		})
+	}
+
+	async load(name: string, initial: string): Promise<StoredState> {
+		const names = this.#names
+		const reply = await this.#run(
+			LOAD_STATE,
+			[names.state(name), names.tombstone(name)],
+			[initial, `load.${randomUUID()}`, names.published(names.stateChannel(name))],
+		)
+		const loaded = this.#state(name, reply)
+		if (loaded === undefined) throw malformed(name)
+		return loaded
+	}
+
+	async read(name: string): Promise<StoredState | undefined> {
+		return this.#state(
+			name,
+			await this.#command((client) => client.hmget(this.#names.state(name), 'v', 's', 'd')),
+		)
+	}
+
+	async commit(name: string, expected: StoredState, value: string, id: OperationId): Promise<CommitResult> {
+		const names = this.#names
+		const stamp = `${id.writer}.${id.number}`
+		const reply = await this.#run(
+			COMMIT_STATE,
+			[names.state(name), names.operation(id.writer)],
+			[
+				expected.version,
+				expected.stamp,
+				stamp,
+				value,
+				id.number,
+				EXPIRY.operation,
+				names.published(names.stateChannel(name)),
+			],
+		)
+		const [committed, ...fields] = items(reply)
+		if (committed === 1 && fields.length === 1) {
+			return { committed: true, state: this.#state(name, [fields[0], stamp, value]) }
+		}
+		return { committed: committed === 1, state: this.#state(name, fields) }
+	}
+
+	async restore(
+		name: string,
+		state: StoredState,
+		listed?: RegisteredState,
+	): Promise<StoredState | undefined> {
+		const names = this.#names
+		const entry = listed ? [listed.name, listed.initial, names.published(names.listChannel)] : []
+		const reply = await this.#run(
+			RESTORE_STATE,
+			[names.state(name), names.tombstone(name), names.list],
+			[state.version, state.stamp, state.value, names.published(names.stateChannel(name)), ...entry],
+		)
+		return this.#state(name, reply)
+	}
+
+	async watch(name: string, watcher: StateWatcher): Promise<Unwatch> {
+		const missed = (): void => watcher.missed()
+		return this.#subscribe(this.#names.stateChannel(name), missed, (payload) => {
+			if (payload === 'gone') return watcher.missed()
+			const state = publishedState(payload)
+			if (state) watcher.changed(state)
+			else this.#onError(new EvInvalidMessageError(`Something that is no state was published for "${name}".`))
+		})
+	}
+
+	async register(state: RegisteredState, id: OperationId): Promise<StoredState | undefined> {
+		const names = this.#names
+		const reply = await this.#run(
+			REGISTER_STATE,
+			[names.state(state.name), names.tombstone(state.name), names.list, names.operation(id.writer)],
+			[
+				state.initial,
+				`${id.writer}.${id.number}`,
+				names.published(names.stateChannel(state.name)),
+				state.name,
+				names.published(names.listChannel),
+				id.number,
+				EXPIRY.operation,
+			],
+		)
+		return this.#state(state.name, reply)
+	}
+
+	async remove(name: string, id: OperationId): Promise<void> {
+		const names = this.#names
+		await this.#run(
+			REMOVE_STATE,
+			[names.state(name), names.tombstone(name), names.list, names.operation(id.writer)],
+			[
+				name,
+				id.number,
+				EXPIRY.operation,
+				EXPIRY.tombstone,
+				names.published(names.stateChannel(name)),
+				names.published(names.listChannel),
+			],
+		)
+	}
+
+	async list(): Promise<readonly RegisteredState[]> {
+		const reply = items(await this.#run(LIST_STATES, [this.#names.list], []))
+		const list: RegisteredState[] = []
+		for (let index = 0; index + 1 < reply.length; index += 2) {
+			list.push({ name: String(reply[index]), initial: String(reply[index + 1]) })
+		}
+		return list
+	}
+
+	async watchList(watcher: RegistryWatcher): Promise<Unwatch> {
+		const changed = (): void => watcher.changed()
+		return this.#subscribe(this.#names.listChannel, changed, changed)
+	}
+
+	async #subscribe(
+		channel: string,
+		missed: () => void,
+		handler: (payload: string) => void,
+	): Promise<Unwatch> {
+		const unsubscribe = await this.#bus.subscribe(channel, handler).catch(rethrow)
+		this.#missed.add(missed)
+		return () => {
+			this.#missed.delete(missed)
+			unsubscribe()
+		}
+	}
+
+	#run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+		return this.#command((client) => runScript(client, script, keys, args))
+	}
+
+	#command<T>(run: (client: RedisBus['client']) => Promise<T>): Promise<T> {
+		return this.#bus.command(run).catch(rethrow)
+	}
+
+	#state(name: string, reply: unknown): StoredState | undefined {
+		if (reply === null) return undefined
+		const [version, stamp, value] = items(reply)
+		try {
+			return storedState(version, stamp, value)
+		} catch (cause) {
+			throw malformed(name, cause)
+		}
+	}
+}
+
+function items(reply: unknown): unknown[] {
+	return Array.isArray(reply) ? reply : []
+}
+
+function malformed(name: string, cause?: unknown): EvUnavailableError {
+	return new EvUnavailableError(
+		`The Redis key of the state "${name}" holds something else. Remove it, or use another namespace.`,
+		{ cause },
+	)
+}
+
+function rethrow(cause: unknown): never {
+	if (cause instanceof Error && Reflect.get(cause, 'code') === 'EV_CLOSED')
+		throw new EvClosedError('The Redis adapter')
+	throw new EvUnavailableError(
+		`Redis did not take a command: ${cause instanceof Error ? cause.message : String(cause)}`,
+		{ cause },
+	)
+}

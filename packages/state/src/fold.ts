@@ -1,0 +1,87 @@
+import { type Change, refusePromise } from './change.js'
+import type { Copy } from './copy.js'
+
+/** How changes are applied. */
+export interface FoldRules<T> {
+	/** Makes a copy that shares nothing; throws if the value cannot be held. */
+	readonly copy: Copy
+	readonly equals: (a: T, b: T) => boolean
+	/** Throws if the value is too large. */
+	readonly measure: (value: T) => void
+}
+
+/**
+ * Changes applied one after the other on a base, each on its own copy of what the one before made. A change that
+ * throws leaves the value as it was. Nothing is run before somebody asks, and nothing twice.
+ *
+ * Outcomes are provisional: they count once the store has confirmed that the base was the current value.
+ */
+export class Fold<T> {
+	readonly #rules: FoldRules<T>
+	readonly #measured: boolean
+	readonly base: T
+	readonly changes: Change<T>[]
+	/** The value after each change that was run. */
+	readonly #values: T[] = []
+	/** What the change at an index threw. */
+	readonly #errors = new Map<number, unknown>()
+	#head: T
+
+	/** @param measured - Whether each single value is measured, which takes time. */
+	constructor(rules: FoldRules<T>, base: T, changes: Change<T>[] = [], measured = false) {
+		this.#rules = rules
+		this.#measured = measured
+		this.base = base
+		this.changes = changes
+		this.#head = base
+	}
+
+	/** The value after all changes; the very base if they changed nothing. */
+	head(): T {
+		for (let index = this.#values.length; index < this.changes.length; index++) {
+			const change = this.changes[index]
+			if (change) this.#step(change, index)
+		}
+		return this.#head
+	}
+
+	/** Applies the same changes to another base. */
+	on(base: T, measured = false): Fold<T> {
+		return new Fold(this.#rules, base, this.changes, measured)
+	}
+
+	/**
+	 * Tells every change that was run its outcome.
+	 *
+	 * @param shown - What to give out in place of the head itself, which must stay untouched.
+	 */
+	settle(shown: () => T, onError: (error: unknown) => void): void {
+		for (const [index, value] of this.#values.entries()) {
+			const change = this.changes[index]
+			if (!change) continue
+			if (this.#errors.has(index)) {
+				const error = this.#errors.get(index)
+				change.reject(error)
+				onError(error)
+			} else {
+				change.resolve(value === this.#head ? shown() : value)
+			}
+		}
+	}
+
+	#step(change: Change<T>, index: number): void {
+		const { copy, equals, measure } = this.#rules
+		try {
+			const result = change.run(copy(this.#head))
+			refusePromise(result)
+			const next = copy(result)
+			if (!equals(this.#head, next)) {
+				if (this.#measured) measure(next)
+				this.#head = next
+			}
+		} catch (error) {
+			this.#errors.set(index, error)
+		}
+		this.#values.push(this.#head)
+	}
+}
