@@ -5,21 +5,32 @@ import type { EvAuthenticationOptions, EvMessage, EvVerifyResult } from './types
 export type Verdict = true | EvMessage
 
 /** Stands before a stream that wants authentication. */
-export interface Gate {
-	/** Judges the request, as it is now. Never rejects. */
-	judge(): Promise<Verdict>
-	/** In ms: how often it is judged again. */
+export class Gate {
+	readonly #judge: () => Promise<Verdict>
+	/** In ms: how often the request is judged again. */
 	readonly revalidate: number | undefined
-}
+	/** Whether the client was let in: the first answer, for everybody who asks again. */
+	answer: Promise<boolean> | undefined
 
-/** The gate that the options describe, if they describe one. */
-export function gateOf<Req>(
-	options: EvAuthenticationOptions<Req> | undefined,
-	request: RequestView<Req>,
-	onError: (error: unknown) => void,
-): Gate | undefined {
-	if (options === undefined) return undefined
-	return { judge: () => judge(options, request, onError), revalidate: options.revalidate }
+	private constructor(judge: () => Promise<Verdict>, revalidate: number | undefined) {
+		this.#judge = judge
+		this.revalidate = revalidate
+	}
+
+	/** The gate that the options describe, if they describe one. */
+	static of<Req>(
+		options: EvAuthenticationOptions<Req> | undefined,
+		request: RequestView<Req>,
+		onError: (error: unknown) => void,
+	): Gate | undefined {
+		if (options === undefined) return undefined
+		return new Gate(() => judge(options, request, onError), options.revalidate)
+	}
+
+	/** Judges the request, as it is now. Never rejects. */
+	judge(): Promise<Verdict> {
+		return this.#judge()
+	}
 }
 
 const REJECTED: EvMessage = {

@@ -23,7 +23,6 @@ export interface EvChannelSource {
 
 /** A stream that will be a listener once it has caught up with the log. It counts as one already. */
 export interface Joining {
-	readonly connection: Connection
 	/** A live entry of a channel it waits for. It may become a listener at this moment, and get it as one. */
 	live(entry: LogEntry): void
 	/** Live entries were lost: what it holds is not complete. */
@@ -36,12 +35,17 @@ export interface Joining {
 export class Channel<Stream = unknown> {
 	/** Connections that get every message at once, and the streams they are of. The fan-out iterates it in place. */
 	readonly listeners: Map<Connection, Stream> = new Map()
-	readonly joining: Set<Joining> = new Set()
+	readonly joining: Map<Connection, Joining> = new Map()
 	provider: EvChannelProvider | undefined
 	/** The position from which on this instance gets every entry; set while anybody listens. */
 	since: Awaitable<LogPosition> | undefined
 
 	constructor(readonly name: string) {}
+
+	/** Whether the stream of the connection listens. */
+	has(connection: Connection): boolean {
+		return this.listeners.has(connection) || this.joining.has(connection)
+	}
 
 	/** How many streams listen. */
 	get size(): number {

@@ -1,25 +1,14 @@
 import { encodeComment, encodeMessage, Frame } from './frame.js'
 import type { ConnectionSettings } from './options.js'
+import type { RequestView } from './request.js'
 import { Deadline, now, type Timed, type Timers } from './timers.js'
-import type { Transport } from './transport.js'
+import type { Transport, TransportOwner } from './transport.js'
 import type { EvCloseReason } from './types.js'
 
 const COMMENT = new Frame(encodeComment(''))
 const HEARTBEAT = new Frame(encodeMessage({ event: 'heartbeat', data: '' }))
 /** Says good-bye: `close()` and everything that ends a stream cleanly. */
 export const END: Frame = new Frame(encodeMessage({ event: 'end', data: '' }))
-
-/** Who a connection belongs to. */
-export interface ConnectionOwner {
-	/** Something else is about to be written: channel messages of this tick that were sent before go out first. */
-	flush(): void
-	/** The stream is over. Called once, before anything else is told. */
-	ended(reason: EvCloseReason): void
-	/** The response is over too; for a cleanly ended one this is later. Called once. */
-	gone(): void
-	/** Frames were left out for a slow client that has caught up now. */
-	recovered(): void
-}
 
 /**
  * One client's stream once its head is out: writes frames, bounds what waits for a slow client, keeps the
@@ -28,14 +17,15 @@ export interface ConnectionOwner {
  * A client is judged by the bytes that wait in this process after everything this tick produced was offered to
  * the kernel: a burst to a client that reads is not slowness.
  */
-export class Connection implements Timed {
+export abstract class Connection implements Timed, TransportOwner {
 	due = 0
 	slot = -1
-	readonly #settings: ConnectionSettings
-	readonly #timers: Timers
-	readonly #owner: ConnectionOwner
-	#transport: Transport | undefined
-	#open = false
+	protected readonly settings: ConnectionSettings
+	protected readonly timers: Timers
+	readonly #transport: Transport
+	/** The head is out: the client was let in. */
+	protected isOpen = false
+	#gone = false
 	#closed: EvCloseReason | undefined
 	#lastWrite = now()
 	#lastComment = 0
@@ -47,22 +37,30 @@ export class Connection implements Timed {
 	#newest: Map<object, Frame> | undefined
 	#drained: (() => void)[] | undefined
 	#stall: Deadline | undefined
-	#progress = 0
 
-	constructor(settings: ConnectionSettings, timers: Timers, owner: ConnectionOwner) {
-		this.#settings = settings
-		this.#timers = timers
-		this.#owner = owner
+	/** `connect` makes the way to the client, which tells its owner when the response is over. */
+	constructor(settings: ConnectionSettings, timers: Timers, connect: (owner: TransportOwner) => Transport) {
+		this.settings = settings
+		this.timers = timers
+		this.#transport = connect(this)
 	}
 
-	/** Takes the way to the client, whose end must call {@link gone}. */
-	attach(transport: Transport): void {
-		this.#transport = transport
-		if (transport.over) this.gone()
+	/** Something else is about to be written: channel messages of this tick that were sent before go out first. */
+	abstract flush(): void
+	/** The stream is over. Called once, before anything else is told. */
+	protected abstract ended(reason: EvCloseReason): void
+	/** The response is over too; for a cleanly ended one this is later. Called once. */
+	protected abstract left(): void
+	/** Frames were left out for a slow client that has caught up now. */
+	protected abstract recovered(): void
+
+	/** The request the client came with. */
+	protected get request(): RequestView {
+		return this.#transport.request
 	}
 
 	/** Why the stream ended, if it has. */
-	get closed(): EvCloseReason | undefined {
+	get closeReason(): EvCloseReason | undefined {
 		return this.#closed
 	}
 
@@ -73,26 +71,26 @@ export class Connection implements Timed {
 
 	/** Bytes that wait in this process. */
 	get waiting(): number {
-		return this.#transport?.waiting ?? 0
+		return this.#gone ? 0 : this.#transport.waiting
 	}
 
 	/** Sends the head; from here on frames can be written. */
-	open(): void {
+	protected open(): void {
+		if (this.#transport.over) this.gone()
 		if (this.#closed !== undefined) return
-		this.#open = true
-		this.#transport?.open()
+		this.isOpen = true
+		this.#transport.open()
 		this.#lastWrite = now()
 		this.#arm()
 	}
 
 	/** Writes a frame at the end of a tick, when nothing else is to come for this connection. */
 	write(frame: Frame, time: number): boolean {
+		if (this.#mute) return false
 		const transport = this.#transport
-		if (transport === undefined || this.#mute) return false
 		const { waiting } = transport
 		// One frame may be larger than the budget: a message that could never be sent would cut the client for ever.
-		if (waiting !== 0 && waiting + frame.length > this.#settings.maxBuffer && this.#isOver(frame))
-			return false
+		if (waiting !== 0 && waiting + frame.length > this.settings.maxBuffer && this.#isOver(frame)) return false
 		this.#lastWrite = time
 		if (!transport.write(frame) && !this.#behind) this.#fallBehind()
 		return true
@@ -100,7 +98,7 @@ export class Connection implements Timed {
 
 	/** Writes a frame in the middle of a tick: with what else the tick brings it becomes one system call. */
 	writeCorked(frame: Frame, time: number): boolean {
-		this.#transport?.cork()
+		if (!this.#mute) this.#transport.cork()
 		return this.write(frame, time)
 	}
 
@@ -128,45 +126,44 @@ export class Connection implements Timed {
 	}
 
 	/** Ends the stream: with a last frame, or at once where waiting for the client is what must not be done. */
-	close(reason: EvCloseReason, last: Frame = END): void {
+	finish(reason: EvCloseReason, last: Frame = END): void {
 		if (this.#closed !== undefined) return
-		this.#owner.flush()
+		this.flush()
 		// Flushing may have found the client slow.
 		if (this.#closed !== undefined) return
 		const transport = this.#transport
 		this.#end(reason)
-		if (reason === 'slow' || reason === 'stalled' || !this.#open) transport?.destroy()
+		if (reason === 'slow' || reason === 'stalled' || !this.isOpen) transport.destroy()
 		else {
-			transport?.end(last)
+			transport.end(last)
 			// A client that never takes the rest must not hold the response open.
 			this.#watch()
 		}
 	}
 
 	/** Answers 401 with the frame and ends the stream. */
-	reject(body: Frame): void {
+	protected reject(body: Frame): void {
 		if (this.#closed !== undefined) return
 		this.#end('unauthenticated')
-		this.#transport?.reject(body)
+		this.#transport.reject(body)
 	}
 
 	/** The response is over, for whatever reason. */
 	gone(): void {
-		const transport = this.#transport
-		if (transport === undefined) return
-		this.#transport = undefined
+		if (this.#gone) return
+		this.#gone = true
 		if (this.#closed === undefined) this.#end('disconnected')
-		if (this.#stall !== undefined) this.#timers.remove(this.#stall)
-		this.#owner.gone()
+		if (this.#stall !== undefined) this.timers.remove(this.#stall)
+		this.left()
 	}
 
 	/** Cuts off a response that was ended and whose client does not take the rest. */
 	destroy(): void {
-		this.#transport?.destroy()
+		this.#transport.destroy()
 	}
 
 	onDue(time: number): number | undefined {
-		const { heartbeat, keepAlive } = this.#settings
+		const { heartbeat, keepAlive } = this.settings
 		// Bytes that wait say that the client is slow, not that the line is silent; the stall deadline is for that.
 		if (this.waiting > 0) {
 			this.#watch()
@@ -174,14 +171,14 @@ export class Connection implements Timed {
 		}
 		if (heartbeat !== undefined && time >= this.#lastWrite + heartbeat) this.write(HEARTBEAT, time)
 		else if (keepAlive !== undefined && time >= Math.max(this.#lastWrite, this.#lastComment) + keepAlive) {
-			this.#transport?.write(COMMENT)
+			this.#transport.write(COMMENT)
 			this.#lastComment = time
 		}
 		return this.#nextDue()
 	}
 
 	#nextDue(): number | undefined {
-		const { heartbeat, keepAlive } = this.#settings
+		const { heartbeat, keepAlive } = this.settings
 		const beat = heartbeat === undefined ? Number.POSITIVE_INFINITY : this.#lastWrite + heartbeat
 		const comment =
 			keepAlive === undefined
@@ -193,18 +190,17 @@ export class Connection implements Timed {
 
 	#arm(): void {
 		const due = this.#nextDue()
-		if (due !== undefined) this.#timers.add(this, due)
+		if (due !== undefined) this.timers.add(this, due)
 	}
 
 	/** The budget is used up, exactly: what was held back for the tick has been offered to the kernel. */
 	#isOver(frame: Frame): boolean {
 		const transport = this.#transport
-		if (transport === undefined) return true
 		transport.flush()
 		const { waiting } = transport
-		if (waiting === 0 || waiting + frame.length <= this.#settings.maxBuffer) return false
-		if (this.#settings.slow === 'disconnect') {
-			this.close('slow')
+		if (waiting === 0 || waiting + frame.length <= this.settings.maxBuffer) return false
+		if (this.settings.slow === 'disconnect') {
+			this.finish('slow')
 		} else {
 			this.#mute = true
 			if (!this.#behind) this.#setBehind(transport)
@@ -214,7 +210,6 @@ export class Connection implements Timed {
 
 	#fallBehind(): void {
 		const transport = this.#transport
-		if (transport === undefined) return
 		transport.flush()
 		if (transport.behind) this.#setBehind(transport)
 	}
@@ -230,8 +225,8 @@ export class Connection implements Timed {
 		this.#behind = false
 		if (this.#mute) {
 			this.#mute = false
-			this.#owner.flush()
-			this.#owner.recovered()
+			this.flush()
+			this.recovered()
 		}
 		const newest = this.#newest
 		this.#newest = undefined
@@ -247,32 +242,27 @@ export class Connection implements Timed {
 
 	/** Bytes wait: the client must take some of them within `stallTimeout`, again and again until none wait. */
 	#watch(): void {
-		const { stallTimeout } = this.#settings
-		this.#stall ??= new Deadline((time) => {
-			const transport = this.#transport
-			if (transport === undefined) return undefined
-			const progress = transport.progress()
-			if (this.#closed === undefined && transport.waiting === 0) return undefined
-			if (progress !== this.#progress) {
-				this.#progress = progress
-				return time + stallTimeout
-			}
-			if (this.#closed === undefined) this.close('stalled')
-			else transport.destroy()
+		if (this.#gone || this.#stall !== undefined) return
+		let progress = this.#transport.progress()
+		this.#stall = new Deadline((time) => {
+			const before = progress
+			progress = this.#transport.progress()
+			if (this.#closed === undefined && this.waiting === 0) this.#stall = undefined
+			else if (progress !== before) return time + this.settings.stallTimeout
+			else if (this.#closed === undefined) this.finish('stalled')
+			else this.#transport.destroy()
 			return undefined
 		})
-		if (this.#stall.slot >= 0 || this.#transport === undefined) return
-		this.#progress = this.#transport.progress()
-		this.#timers.add(this.#stall, now() + stallTimeout)
+		this.timers.add(this.#stall, now() + this.settings.stallTimeout)
 	}
 
 	#end(reason: EvCloseReason): void {
 		this.#closed = reason
 		this.#mute = true
-		this.#timers.remove(this)
+		this.timers.remove(this)
 		this.#newest = undefined
 		this.#behind = false
 		this.#releaseDrained()
-		this.#owner.ended(reason)
+		this.ended(reason)
 	}
 }

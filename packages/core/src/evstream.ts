@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { gateOf } from './authentication.js'
+import { Gate } from './authentication.js'
 import { NodeTransport } from './node-transport.js'
 import { checkStreamOptions, connectionSettings } from './options.js'
-import { nodeRequest } from './request.js'
+import { NodeRequest } from './request.js'
 import { Session } from './session.js'
 import { Timers } from './timers.js'
 import type { EvMessage, EvOnClose, EvOptions, EvSource } from './types.js'
@@ -29,16 +29,15 @@ export class Evstream {
 	 */
 	constructor(req: IncomingMessage, res: ServerResponse, options: EvOptions = {}) {
 		checkStreamOptions(options)
-		const request = nodeRequest(req)
+		const request = new NodeRequest(req)
 		const settings = connectionSettings(options)
-		const gate = gateOf(options.authentication, request, settings.onError)
+		const gate = Gate.of(options.authentication, request, settings.onError)
 		this.#session = new Session(
-			request,
 			gate,
 			options.maxAge,
 			settings,
 			timers,
-			(onGone) => new NodeTransport(req, res, onGone),
+			(owner) => new NodeTransport(req, res, owner),
 		)
 	}
 

@@ -82,7 +82,7 @@ export class Hub implements LogReceiver, ReplayContext {
 
 	/** Hands a message for a stream to the other instances. */
 	direct(streamId: string, payload: string): void {
-		this.#find(streamId)?.session.write(new Frame(payload))
+		this.#find(streamId)?.session.say(new Frame(payload))
 	}
 
 	/** Hands a message for a stream that is not here to the other instances. */
@@ -93,15 +93,15 @@ export class Hub implements LogReceiver, ReplayContext {
 	/** @throws EvMaxListenerError */
 	listen(stream: ManagedStream, name: string, last: number): void {
 		const channel = this.#channels.get(name) ?? this.#add(name)
-		if (stream.channels.has(channel)) return
+		if (channel.has(stream.session)) return
 		if (channel.size >= this.#settings.maxListeners) {
 			this.#forgetIfUnused(channel)
 			throw new EvMaxListenerError(channel.size, name)
 		}
 		this.#fanOut.flush()
-		stream.channels.add(channel)
+		stream.channels = stream.channels.concat(channel)
 		this.#subscribe(channel)
-		const { connection } = stream.session
+		const { session: connection } = stream
 		const snapshot = channel.provider?.snapshot?.()
 		if (snapshot !== undefined) {
 			connection.writeNewest(channel, new Frame(encodeMessage(snapshot)), now())
@@ -116,8 +116,9 @@ export class Hub implements LogReceiver, ReplayContext {
 
 	unlisten(stream: ManagedStream, name: string): void {
 		const channel = this.#channels.get(name)
-		if (channel === undefined || !stream.channels.has(channel)) return
+		if (channel === undefined || !channel.has(stream.session)) return
 		this.#fanOut.flush()
+		stream.channels = stream.channels.filter((other) => other !== channel)
 		this.#remove(stream, channel)
 	}
 
@@ -175,7 +176,7 @@ export class Hub implements LogReceiver, ReplayContext {
 		if (filter !== undefined && this.#settings.retention !== undefined) this.#filters.set(entry, filter)
 		const channel = this.#channels.get(entry.channel)
 		if (channel === undefined) return
-		for (const joining of channel.joining) joining.live(entry)
+		for (const joining of channel.joining.values()) joining.live(entry)
 		if (channel.listeners.size === 0) return
 		const frame = this.#settings.retention === undefined ? new Frame(entry.payload) : frameOf(entry)
 		if (entry.except === undefined && filter === undefined) this.#fanOut.push(channel, frame)
@@ -186,7 +187,7 @@ export class Hub implements LogReceiver, ReplayContext {
 		const channel = this.#channels.get(name)
 		if (channel === undefined) return
 		this.#fanOut.flush()
-		for (const joining of channel.joining) joining.gap()
+		for (const joining of channel.joining.values()) joining.gap()
 		for (const stream of channel.listeners.values()) this.#reset(stream, position, reason)
 	}
 
@@ -231,7 +232,7 @@ export class Hub implements LogReceiver, ReplayContext {
 			if (connection.writeNewest(channel, frame, time)) this.#fanOut.deliveries++
 		}
 		// They have had a snapshot; what came since is theirs too, however long the log takes.
-		for (const { connection } of channel.joining) {
+		for (const connection of channel.joining.keys()) {
 			if (connection.writeNewest(channel, frame, time)) this.#fanOut.deliveries++
 		}
 	}
@@ -239,7 +240,7 @@ export class Hub implements LogReceiver, ReplayContext {
 	#reset(stream: ManagedStream, position: LogPosition | undefined, reason: ResetReason): void {
 		this.resets++
 		const known = this.#settings.retention === undefined ? undefined : position
-		stream.session.connection.writeCorked(resetFrame(known, reason), now())
+		stream.session.writeCorked(resetFrame(known, reason), now())
 	}
 
 	#add(name: string): Channel<ManagedStream> {
@@ -262,10 +263,9 @@ export class Hub implements LogReceiver, ReplayContext {
 	}
 
 	#remove(stream: ManagedStream, channel: Channel<ManagedStream>): void {
-		const { connection } = stream.session
-		stream.channels.delete(channel)
+		const { session: connection } = stream
 		channel.listeners.delete(connection)
-		for (const joining of channel.joining) if (joining.connection === connection) joining.leave(channel)
+		channel.joining.get(connection)?.leave(channel)
 		connection.forgetNewest(channel)
 		if (channel.size > 0) return
 		if (channel.since !== undefined) this.#log.unsubscribe(channel.name)

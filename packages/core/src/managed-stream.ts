@@ -16,34 +16,34 @@ export interface StreamManager {
 	recovered(stream: ManagedStream): void
 }
 
+const NONE: readonly never[] = []
+
+type Bound = { -readonly [Name in keyof EvManagedStream]?: EvManagedStream[Name] }
+
 /** The one implementation of {@link EvManagedStream}, which documents its members. */
 export class ManagedStream implements EvManagedStream, SessionHost {
 	readonly session: Session
-	/** The channels it listens to. */
-	readonly channels: Set<Channel<ManagedStream>> = new Set()
+	/** The channels it listens to; once it has ended, those it listened to then. */
+	channels: readonly Channel<ManagedStream>[] = NONE
 	/** What it began to listen to in this tick. */
 	replay: Replay | undefined
 	readonly number: number
-	readonly #manager: StreamManager
+	readonly manager: StreamManager
 
-	// A function is bound when it is taken off for the first time: most streams use two or three of them.
-	#authenticate: EvManagedStream['authenticate'] | undefined
+	// Bound when they are taken off for the first time. By `bind`: a closure of each stream would cost twice as much.
 	#message: EvManagedStream['message'] | undefined
 	#listen: EvManagedStream['listen'] | undefined
-	#unlisten: EvManagedStream['unlisten'] | undefined
-	#drain: EvManagedStream['drain'] | undefined
-	#from: EvManagedStream['from'] | undefined
-	#close: EvManagedStream['close'] | undefined
-	#onClose: EvManagedStream['onClose'] | undefined
+	/** The others, which most streams never use. */
+	#others: Bound | undefined
 
 	constructor(manager: StreamManager, number: number, open: (host: SessionHost) => Session) {
-		this.#manager = manager
+		this.manager = manager
 		this.number = number
 		this.session = open(this)
 	}
 
 	get id(): string {
-		return this.#manager.idPrefix + this.number.toString(36)
+		return this.manager.idPrefix + this.number.toString(36)
 	}
 
 	get closed(): boolean {
@@ -59,64 +59,80 @@ export class ManagedStream implements EvManagedStream, SessionHost {
 	}
 
 	get authenticate(): EvManagedStream['authenticate'] {
-		this.#authenticate ??= () => this.session.authenticate()
-		return this.#authenticate
+		this.#others ??= {}
+		this.#others.authenticate ??= this.session.authenticate.bind(this.session)
+		return this.#others.authenticate
 	}
 
 	get message(): EvManagedStream['message'] {
-		this.#message ??= (message) => this.session.message(message)
+		this.#message ??= this.session.message.bind(this.session)
 		return this.#message
 	}
 
 	get listen(): EvManagedStream['listen'] {
-		this.#listen ??= (name, options = {}) => this.#manager.listen(this, name, options)
+		this.#listen ??= listen.bind(this)
 		return this.#listen
 	}
 
 	get unlisten(): EvManagedStream['unlisten'] {
-		this.#unlisten ??= (name) => this.#manager.unlisten(this, name)
-		return this.#unlisten
+		this.#others ??= {}
+		this.#others.unlisten ??= unlisten.bind(this)
+		return this.#others.unlisten
 	}
 
 	get drain(): EvManagedStream['drain'] {
-		this.#drain ??= () => this.session.drain()
-		return this.#drain
+		this.#others ??= {}
+		this.#others.drain ??= this.session.drain.bind(this.session)
+		return this.#others.drain
 	}
 
 	get from(): EvManagedStream['from'] {
-		this.#from ??= (source) => this.session.from(source)
-		return this.#from
+		this.#others ??= {}
+		this.#others.from ??= this.session.from.bind(this.session)
+		return this.#others.from
 	}
 
 	get close(): EvManagedStream['close'] {
-		this.#close ??= (onClose) => this.session.close(onClose)
-		return this.#close
+		this.#others ??= {}
+		this.#others.close ??= this.session.close.bind(this.session)
+		return this.#others.close
 	}
 
 	get onClose(): EvManagedStream['onClose'] {
-		this.#onClose ??= (callback) => this.session.onClose(callback)
-		return this.#onClose
+		this.#others ??= {}
+		this.#others.onClose ??= this.session.onClose.bind(this.session)
+		return this.#others.onClose
 	}
 
 	get ownsIds(): boolean {
-		return this.#manager.ownsIds
+		return this.manager.ownsIds
 	}
 
 	flush(): void {
-		this.#manager.flush()
+		this.manager.flush()
 	}
 
-	ended(reason: EvCloseReason): string[] {
-		const names = [...this.channels].map(({ name }) => name)
-		this.#manager.left(this, reason)
-		return names
+	channelNames(): string[] {
+		return this.channels.map(({ name }) => name)
+	}
+
+	ended(reason: EvCloseReason): void {
+		this.manager.left(this, reason)
 	}
 
 	gone(): void {
-		this.#manager.gone(this)
+		this.manager.gone(this)
 	}
 
 	recovered(): void {
-		this.#manager.recovered(this)
+		this.manager.recovered(this)
 	}
+}
+
+function listen(this: ManagedStream, name: string, options: EvListenOptions = {}): void {
+	this.manager.listen(this, name, options)
+}
+
+function unlisten(this: ManagedStream, name: string): void {
+	this.manager.unlisten(this, name)
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { gateOf } from './authentication.js'
+import { Gate } from './authentication.js'
 import type { EvChannelProvider, EvChannelSource } from './channel.js'
 import { EvClosedError, EvInvalidMessageError, EvMaxConnectionsError } from './errors.js'
 import { encodeFields, encodeMessage, Frame, withId } from './frame.js'
@@ -10,11 +10,11 @@ import { type EvManagerOptions, type ManagerSettings, managerSettings } from './
 import { NodeTransport } from './node-transport.js'
 import { checkStreamOptions, connectionSettings, count } from './options.js'
 import { formatPosition } from './position.js'
-import { nodeRequest, type RequestView, webRequest } from './request.js'
+import { NodeRequest, type RequestView, WebRequest } from './request.js'
 import { Session } from './session.js'
 import { drainStreams } from './shutdown.js'
 import { Timers } from './timers.js'
-import type { Transport } from './transport.js'
+import type { Transport, TransportOwner } from './transport.js'
 import type {
 	EvConnectionOptions,
 	EvListenOptions,
@@ -131,7 +131,7 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 		res: ServerResponse,
 		options: EvOptions = {},
 	): EvManagedStream<Channels> {
-		return this.#create(nodeRequest(req), options, (onGone) => new NodeTransport(req, res, onGone))
+		return this.#create(new NodeRequest(req), options, (owner) => new NodeTransport(req, res, owner))
 	}
 
 	/**
@@ -163,8 +163,8 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 		options: EvOptions<Request> = {},
 	): EvWebStream<Channels> | EvAuthenticatedWebStream<Channels> {
 		let transport: WebTransport | undefined
-		const stream = this.#create(webRequest(request), options, (onGone) => {
-			transport = new WebTransport(request, onGone)
+		const stream = this.#create(new WebRequest(request), options, (owner) => {
+			transport = new WebTransport(request, owner)
 			return transport
 		})
 		if (transport === undefined) throw new EvClosedError('The stream')
@@ -231,7 +231,7 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 	stats(): EvManagerStats {
 		const hub = this.#hub
 		let bufferedBytes = 0
-		for (const { session } of this.#streams.values()) bufferedBytes += session.connection.waiting
+		for (const { session } of this.#streams.values()) bufferedBytes += session.waiting
 		const { adapter } = this.#settings
 		return {
 			connections: this.#streams.size,
@@ -288,7 +288,7 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 		const payload = encodeMessage(message)
 		const stream = this.#find(id)
 		if (stream !== undefined) {
-			stream.session.write(new Frame(payload))
+			stream.session.say(new Frame(payload))
 			return true
 		}
 		await this.#hub.forward(id, payload)
@@ -298,7 +298,7 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 	#create<Req>(
 		request: RequestView<Req>,
 		options: EvOptions<Req>,
-		connect: (onGone: () => void) => Transport,
+		connect: (owner: TransportOwner) => Transport,
 	): ManagedStream {
 		if (this.#closing !== undefined) throw new EvClosedError('The manager')
 		checkStreamOptions(options)
@@ -307,12 +307,12 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 			: this.#settings.connection
 		if (this.#streams.size >= this.#settings.maxConnection)
 			throw new EvMaxConnectionsError(this.#streams.size)
-		const gate = gateOf(options.authentication, request, settings.onError)
+		const gate = Gate.of(options.authentication, request, settings.onError)
 		const number = this.#nextNumber++
 		const stream = new ManagedStream(
 			this.#streamManager,
 			number,
-			(host) => new Session(request, gate, options.maxAge, settings, this.#timers, connect, host),
+			(host) => new Session(gate, options.maxAge, settings, this.#timers, connect, host),
 		)
 		if (!stream.closed) this.#streams.set(number, stream)
 		return stream

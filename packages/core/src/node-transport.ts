@@ -1,8 +1,9 @@
 import { type IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import type { Frame } from './frame.js'
+import { NodeRequest, type RequestView } from './request.js'
 import { uncorkAtEndOfTick } from './tick.js'
-import { CACHE_CONTROL, CONTENT_TYPE, type OnGone, type Transport } from './transport.js'
+import { CACHE_CONTROL, CONTENT_TYPE, type Transport, type TransportOwner } from './transport.js'
 
 /*
  * A Node response can be written in two ways.
@@ -37,6 +38,7 @@ const isNode = process.release?.name === 'node' && !('bun' in process.versions) 
 export type NodeResponse = ServerResponse & { flush?: () => void; stream?: { destroyed: boolean } }
 
 export class NodeTransport implements Transport {
+	readonly #req: IncomingMessage
 	readonly #res: NodeResponse
 	/** The socket of the direct path; `undefined` while frames go through the response. */
 	#socket: Socket | undefined
@@ -47,12 +49,18 @@ export class NodeTransport implements Transport {
 	#refused = -1
 	#onDrain: (() => void) | undefined
 
-	constructor(req: IncomingMessage, res: NodeResponse, onGone: OnGone) {
+	constructor(req: IncomingMessage, res: NodeResponse, owner: TransportOwner) {
+		this.#req = req
 		this.#res = res
+		const gone = owner.gone.bind(owner)
 		// On the response: behind a body parser the request never says `close`.
-		res.once('close', onGone)
+		res.on('close', gone)
 		// A pipelined response that has no socket yet is not told when the client leaves.
-		if (res.socket === null) req.socket.once('close', onGone)
+		if (res.socket === null) req.socket.once('close', gone)
+	}
+
+	get request(): RequestView<IncomingMessage> {
+		return new NodeRequest(this.#req)
 	}
 
 	/** The client was gone, or the response was over, before the stream began. */
@@ -62,7 +70,7 @@ export class NodeTransport implements Transport {
 			res.destroyed === true ||
 			res.writableEnded ||
 			res.stream?.destroyed === true ||
-			(res.socket ?? res.req.socket)?.destroyed === true
+			(res.socket ?? this.#req.socket)?.destroyed === true
 		)
 	}
 
@@ -81,16 +89,13 @@ export class NodeTransport implements Transport {
 	open(): void {
 		const res = this.#res
 		if (!res.headersSent) {
-			res.setHeader('Content-Type', CONTENT_TYPE)
-			if (!res.hasHeader('Cache-Control')) res.setHeader('Cache-Control', CACHE_CONTROL)
-			if (!res.hasHeader('X-Accel-Buffering')) res.setHeader('X-Accel-Buffering', 'no')
-			if (res.req.httpVersion === '1.1') res.setHeader('Connection', 'keep-alive')
 			// The head and what the handler writes next become one system call.
 			const socket = socketOf(res)
 			if (socket !== undefined) this.#cork(socket)
+			res.writeHead(res.statusCode, headOf(this.#req, res))
 			res.flushHeaders()
 		}
-		if (res.req.method === 'HEAD') res.end()
+		if (this.#req.method === 'HEAD') res.end()
 		else this.#choosePath()
 	}
 
@@ -169,7 +174,7 @@ export class NodeTransport implements Transport {
 			res.write === nativeWrite &&
 			res.headersSent &&
 			!res.writableEnded &&
-			(res.chunkedEncoding || (res.req.httpVersion === '1.0' && !res.hasHeader('Content-Length'))) &&
+			(res.chunkedEncoding || (this.#req.httpVersion === '1.0' && !res.hasHeader('Content-Length'))) &&
 			res.writableLength === socket.writableLength
 		) {
 			this.#socket = socket
@@ -199,6 +204,18 @@ export class NodeTransport implements Transport {
 		this.#onDrain = undefined
 		callback?.()
 	}
+}
+
+/**
+ * The headers the app did not set itself. By `writeHead`: a response keeps what `setHeader` was given for as long as
+ * it lives, which costs more than all of a stream's own state.
+ */
+function headOf(req: IncomingMessage, res: NodeResponse): Record<string, string> {
+	const head: Record<string, string> = { 'Content-Type': CONTENT_TYPE }
+	if (!res.hasHeader('Cache-Control')) head['Cache-Control'] = CACHE_CONTROL
+	if (!res.hasHeader('X-Accel-Buffering')) head['X-Accel-Buffering'] = 'no'
+	if (req.httpVersion === '1.1') head.Connection = 'keep-alive'
+	return head
 }
 
 /** The socket under Node's own HTTP/1 response, while it is the response's turn on it. */

@@ -33,7 +33,7 @@ export interface ReplayContext {
  * happens at the end of the tick.
  */
 export class Replay implements Joining, TickWork {
-	readonly connection: Connection
+	readonly #connection: Connection
 	readonly #context: ReplayContext
 	readonly #stream: ManagedStream
 	/** The channels, with how many of the newest messages a newcomer wants. */
@@ -47,7 +47,7 @@ export class Replay implements Joining, TickWork {
 	constructor(context: ReplayContext, stream: ManagedStream) {
 		this.#context = context
 		this.#stream = stream
-		this.connection = stream.session.connection
+		this.#connection = stream.session
 		atEndOfTick(this)
 	}
 
@@ -55,17 +55,17 @@ export class Replay implements Joining, TickWork {
 		const { delivered } = this.#context
 		// A newcomer to a channel that is up to date here has nothing to catch up with: it begins where it came.
 		if (last === 0 && this.#stream.lastEventId === undefined && covers(delivered, channel.since)) {
-			channel.listeners.set(this.connection, this.#stream)
+			channel.listeners.set(this.#connection, this.#stream)
 			this.#began = true
 		} else {
 			this.#channels.set(channel, last)
-			channel.joining.add(this)
+			channel.joining.set(this.#connection, this)
 		}
 	}
 
 	leave(channel: Channel<ManagedStream>): void {
 		this.#channels.delete(channel)
-		channel.joining.delete(this)
+		channel.joining.delete(this.#connection)
 	}
 
 	live(entry: LogEntry): void {
@@ -147,7 +147,7 @@ export class Replay implements Joining, TickWork {
 		if (!page.more) return this.#finish(upTo, written)
 		// At the client's pace: a long replay must not make a client that reads look slow.
 		const next = () => this.#read({ after: upTo }, false)
-		return this.connection.behind ? this.connection.drain().then(next) : next()
+		return this.#connection.behind ? this.#connection.drain().then(next) : next()
 	}
 
 	/** Of channels that want fewer of the newest messages than the others, the older ones are left out. */
@@ -187,13 +187,13 @@ export class Replay implements Joining, TickWork {
 	}
 
 	#send(frame: Frame): void {
-		this.connection.writeCorked(frame, now())
+		this.#connection.writeCorked(frame, now())
 	}
 
 	#join(): void {
 		for (const channel of this.#channels.keys()) {
-			channel.joining.delete(this)
-			channel.listeners.set(this.connection, this.#stream)
+			channel.joining.delete(this.#connection)
+			channel.listeners.set(this.#connection, this.#stream)
 		}
 		this.#channels.clear()
 	}
@@ -201,7 +201,7 @@ export class Replay implements Joining, TickWork {
 	/** The log could not be read: the client comes back to where it was, or to another instance. */
 	#fail(error: unknown): void {
 		this.#context.onError(error)
-		this.connection.close('closed')
+		this.#connection.finish('closed')
 	}
 }
 

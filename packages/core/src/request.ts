@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 
 /** What is asked of a request, the same for Node and the web. */
-export interface RequestView<Req> {
+export interface RequestView<Req = unknown> {
 	/** The request as the app knows it. */
 	readonly raw: Req
 	/** The value of a header; Node gives repeated ones joined or the first. */
@@ -10,24 +10,30 @@ export interface RequestView<Req> {
 	query(name: string): string[]
 }
 
-/** Looks at a Node request (HTTP/1 or HTTP/2). */
-export function nodeRequest(req: IncomingMessage): RequestView<IncomingMessage> {
-	return {
-		raw: req,
-		header: (name) => {
-			const value = req.headers[name.toLowerCase()]
-			return Array.isArray(value) ? value.join(', ') : value
-		},
-		query: (name) => queryOf(req.url, name),
+/** A Node request (HTTP/1 or HTTP/2). */
+export class NodeRequest implements RequestView<IncomingMessage> {
+	constructor(readonly raw: IncomingMessage) {}
+
+	header(name: string): string | undefined {
+		const value = this.raw.headers[name.toLowerCase()]
+		return Array.isArray(value) ? value.join(', ') : value
+	}
+
+	query(name: string): string[] {
+		return queryOf(this.raw.url, name)
 	}
 }
 
-/** Looks at a web request. */
-export function webRequest(request: Request): RequestView<Request> {
-	return {
-		raw: request,
-		header: (name) => request.headers.get(name) ?? undefined,
-		query: (name) => queryOf(request.url, name),
+/** A web request. */
+export class WebRequest implements RequestView<Request> {
+	constructor(readonly raw: Request) {}
+
+	header(name: string): string | undefined {
+		return this.raw.headers.get(name) ?? undefined
+	}
+
+	query(name: string): string[] {
+		return queryOf(this.raw.url, name)
 	}
 }
 
@@ -55,7 +61,7 @@ export function cookieOf(header: string | undefined, name: string): string | und
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header}
  */
-export function lastEventIdOf(request: RequestView<unknown>): string | undefined {
+export function lastEventIdOf(request: RequestView): string | undefined {
 	const header = request.header('last-event-id')
 	// Browsers send UTF-8, HTTP libraries read header bytes as latin1 (nodejs/node#17390).
 	if (header) return Buffer.from(header, 'latin1').toString('utf8')

@@ -1,11 +1,11 @@
 import type { Gate } from './authentication.js'
-import { Connection, type ConnectionOwner } from './connection.js'
+import { Connection } from './connection.js'
 import { EvInvalidMessageError, EvNotAuthenticatedError } from './errors.js'
 import { encodeMessage, Frame } from './frame.js'
 import type { ConnectionSettings } from './options.js'
-import { lastEventIdOf, type RequestView } from './request.js'
+import { lastEventIdOf } from './request.js'
 import { Deadline, now, type Timers } from './timers.js'
-import type { Transport } from './transport.js'
+import type { Transport, TransportOwner } from './transport.js'
 import type { EvCloseReason, EvMessage, EvOnClose, EvSource } from './types.js'
 
 /** What a manager adds to its sessions. */
@@ -14,65 +14,61 @@ export interface SessionHost {
 	readonly ownsIds: boolean
 	/** Messages sent before, in this tick, must be written before what comes now. */
 	flush(): void
-	/** The stream ended: it is to be forgotten. Gives the channels it listened to. */
-	ended(reason: EvCloseReason): string[]
+	/** The channels the stream listens to, or listened to when it ended. */
+	channelNames(): string[]
+	/** The stream ended: it is to be forgotten. */
+	ended(reason: EvCloseReason): void
 	/** The response is over. */
 	gone(): void
 	/** A slow client has caught up after messages were left out. */
 	recovered(): void
 }
 
-const STANDALONE: SessionHost = { ownsIds: false, flush() {}, ended: () => [], gone() {}, recovered() {} }
+const STANDALONE: SessionHost = {
+	ownsIds: false,
+	flush() {},
+	channelNames: () => [],
+	ended() {},
+	gone() {},
+	recovered() {},
+}
 
 /**
  * What every kind of stream has: one client, who may have to authenticate, is written to, and leaves once. The
  * public streams are {@link "evstream".Evstream} and {@link "managed-stream".ManagedStream}.
  */
-export class Session implements ConnectionOwner {
-	readonly connection: Connection
-	readonly #settings: ConnectionSettings
-	readonly #timers: Timers
-	readonly #request: RequestView<unknown>
+export class Session extends Connection {
 	readonly #host: SessionHost
 	readonly #gate: Gate | undefined
-	#verdict: Promise<boolean> | undefined
-	#letIn: boolean
 	#deadlines: Set<Deadline> | undefined
 	#callbacks: EvOnClose[] | undefined
 	#controller: AbortController | undefined
-	#channels: string[] | undefined
 
 	constructor(
-		request: RequestView<unknown>,
 		gate: Gate | undefined,
 		maxAge: number | undefined,
 		settings: ConnectionSettings,
 		timers: Timers,
-		connect: (onGone: () => void) => Transport,
+		connect: (owner: TransportOwner) => Transport,
 		host: SessionHost = STANDALONE,
 	) {
-		this.#request = request
-		this.#settings = settings
-		this.#timers = timers
+		super(settings, timers, connect)
 		this.#host = host
 		this.#gate = gate
-		this.#letIn = gate === undefined
-		this.connection = new Connection(settings, timers, this)
-		this.connection.attach(connect(() => this.connection.gone()))
-		if (this.#letIn) this.connection.open()
-		if (maxAge !== undefined && this.connection.closed === undefined) {
+		if (gate === undefined) this.open()
+		if (maxAge !== undefined && !this.closed) {
 			// Random, so that clients that came together do not come back together.
 			const age = maxAge * (0.8 + 0.2 * Math.random())
-			this.#schedule(age, () => this.connection.close('max-age'))
+			this.#schedule(age, () => this.finish('max-age'))
 		}
 	}
 
 	get closed(): boolean {
-		return this.connection.closed !== undefined
+		return this.closeReason !== undefined
 	}
 
 	get lastEventId(): string | undefined {
-		return lastEventIdOf(this.#request)
+		return lastEventIdOf(this.request)
 	}
 
 	get signal(): AbortSignal {
@@ -85,13 +81,14 @@ export class Session implements ConnectionOwner {
 
 	/** @throws EvNotAuthenticatedError */
 	requireLetIn(action: string): void {
-		if (!this.#letIn) throw new EvNotAuthenticatedError(action)
+		if (!this.isOpen) throw new EvNotAuthenticatedError(action)
 	}
 
 	authenticate(): Promise<boolean | undefined> {
-		if (this.#gate === undefined) return Promise.resolve(undefined)
-		this.#verdict ??= this.#authenticate(this.#gate)
-		return this.#verdict
+		const gate = this.#gate
+		if (gate === undefined) return Promise.resolve(undefined)
+		gate.answer ??= this.#authenticate(gate)
+		return gate.answer
 	}
 
 	async #authenticate(gate: Gate): Promise<boolean> {
@@ -100,11 +97,10 @@ export class Session implements ConnectionOwner {
 		// The client may have left meanwhile.
 		if (this.closed) return false
 		if (verdict !== true) {
-			this.connection.reject(this.#frameOf(verdict))
+			this.reject(this.#frameOf(verdict))
 			return false
 		}
-		this.#letIn = true
-		this.connection.open()
+		this.open()
 		this.#revalidateLater(gate)
 		return true
 	}
@@ -114,7 +110,7 @@ export class Session implements ConnectionOwner {
 		if (revalidate === undefined) return
 		const revalidated = async (): Promise<void> => {
 			const verdict = await gate.judge()
-			if (verdict !== true) this.connection.close('revoked')
+			if (verdict !== true) this.finish('revoked')
 			else if (!this.closed) this.#revalidateLater(gate)
 		}
 		this.#schedule(revalidate, () => void revalidated())
@@ -125,32 +121,27 @@ export class Session implements ConnectionOwner {
 		try {
 			return new Frame(encodeMessage({ event: 'error', ...message }))
 		} catch (error) {
-			this.#settings.onError(error)
+			this.settings.onError(error)
 			return new Frame(encodeMessage({ event: 'error', data: '' }))
 		}
 	}
 
 	message(message: EvMessage): boolean {
-		const { connection } = this
-		if (connection.closed !== undefined) return false
-		if (!this.#letIn) throw new EvNotAuthenticatedError('send a message')
+		if (this.closed) return false
+		if (!this.isOpen) throw new EvNotAuthenticatedError('send a message')
 		if (this.#host.ownsIds && message.id !== undefined) {
 			throw new EvInvalidMessageError(
 				'With history ids are positions in the log: send the message without an id.',
 			)
 		}
-		return this.write(new Frame(encodeMessage(message)))
+		return this.say(new Frame(encodeMessage(message)))
 	}
 
 	/** Writes a frame in its place among what was sent before. `false`: not written, or the client is behind. */
-	write(frame: Frame): boolean {
-		if (!this.#letIn) return false
+	say(frame: Frame): boolean {
+		if (!this.isOpen) return false
 		this.#host.flush()
-		return this.connection.writeCorked(frame, now()) && !this.connection.behind
-	}
-
-	drain(): Promise<void> {
-		return this.connection.drain()
+		return this.writeCorked(frame, now()) && !this.behind
 	}
 
 	async from(source: EvSource): Promise<boolean> {
@@ -186,15 +177,15 @@ export class Session implements ConnectionOwner {
 
 	#release(iterator: Iterator<unknown> | AsyncIterator<unknown>): void {
 		try {
-			Promise.resolve(iterator.return?.()).catch(this.#settings.onError)
+			Promise.resolve(iterator.return?.()).catch(this.settings.onError)
 		} catch (error) {
-			this.#settings.onError(error)
+			this.settings.onError(error)
 		}
 	}
 
 	close(onClose?: EvOnClose): void {
 		if (onClose !== undefined) this.onClose(onClose)
-		this.connection.close('closed')
+		this.finish('closed')
 	}
 
 	onClose(callback: EvOnClose): () => void {
@@ -219,16 +210,16 @@ export class Session implements ConnectionOwner {
 		})
 		this.#deadlines ??= new Set()
 		this.#deadlines.add(deadline)
-		this.#timers.add(deadline, now() + delay)
+		this.timers.add(deadline, now() + delay)
 	}
 
 	#call(callback: EvOnClose): void {
-		const reason = this.connection.closed
+		const reason = this.closeReason
 		if (reason === undefined) return
 		try {
-			Promise.resolve(callback([...(this.#channels ?? [])], reason)).catch(this.#settings.onError)
+			Promise.resolve(callback(this.#host.channelNames(), reason)).catch(this.settings.onError)
 		} catch (error) {
-			this.#settings.onError(error)
+			this.settings.onError(error)
 		}
 	}
 
@@ -236,9 +227,9 @@ export class Session implements ConnectionOwner {
 		this.#host.flush()
 	}
 
-	ended(reason: EvCloseReason): void {
-		this.#channels = this.#host.ended(reason)
-		if (this.#deadlines !== undefined) for (const deadline of this.#deadlines) this.#timers.remove(deadline)
+	protected ended(reason: EvCloseReason): void {
+		this.#host.ended(reason)
+		if (this.#deadlines !== undefined) for (const deadline of this.#deadlines) this.timers.remove(deadline)
 		this.#deadlines = undefined
 		const callbacks = this.#callbacks
 		this.#callbacks = undefined
@@ -246,16 +237,13 @@ export class Session implements ConnectionOwner {
 		this.#controller?.abort()
 	}
 
-	gone(): void {
+	protected left(): void {
 		this.#host.gone()
 	}
 
-	recovered(): void {
+	protected recovered(): void {
 		if (this.#host === STANDALONE) {
-			this.connection.writeCorked(
-				new Frame(encodeMessage({ event: 'reset', data: { reason: 'slow' } })),
-				now(),
-			)
+			this.writeCorked(new Frame(encodeMessage({ event: 'reset', data: { reason: 'slow' } })), now())
 		} else this.#host.recovered()
 	}
 }

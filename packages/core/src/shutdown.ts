@@ -30,10 +30,10 @@ export function drainStreams(
 			const share = drainMs === 0 ? 1 : Math.min((time - start) / drainMs, 1)
 			while (waiting.length > total * (1 - share)) {
 				const retry = Math.round(RETRY + Math.random() * spread)
-				waiting.pop()?.session.connection.close('shutdown', goodbye(retry))
+				waiting.pop()?.session.finish('shutdown', goodbye(retry))
 			}
 			if (time - start >= drainMs + GRACE) {
-				for (const stream of lingering) stream.session.connection.destroy()
+				for (const stream of lingering) stream.session.destroy()
 			}
 			if (waiting.length > 0 || lingering.size > 0) return time + STEP
 			resolve()

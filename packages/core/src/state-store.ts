@@ -72,7 +72,8 @@ export interface RegistryWatcher {
  * A versioned value for each name, and a list of names.
  *
  * Every method may throw or reject with an `EvUnavailableError`: then it is unknown whether it took place.
- * Repeat it with the same {@link OperationId} to find out.
+ * Repeat it with the same {@link OperationId} to find out. If the error has a property `sent` that is `false`, it
+ * did not take place and will not.
  */
 export interface StateStore {
 	/** Reads a state, and creates it as `{ version: 1 }` (or above the version it was removed at) if there is none. */
@@ -82,12 +83,23 @@ export interface StateStore {
 	/**
 	 * Writes `value` as the next version if what is stored has the version and the stamp of `expected`. A second
 	 * run of the same operation gives the answer of the first, with what is stored by then.
+	 *
+	 * @param within - After so many ms the caller is gone: what was not sent by then must not be sent any more.
 	 */
-	commit(name: string, expected: StoredState, value: string, id: OperationId): Awaitable<CommitResult>
+	commit(
+		name: string,
+		expected: StoredState,
+		value: string,
+		id: OperationId,
+		within?: number,
+	): Awaitable<CommitResult>
 	/**
 	 * Puts a value back after the store lost its data: written if what is stored has a lower version, or is gone
 	 * without having been removed. With `listed` the name is put back on the list too. Gives what the store holds
 	 * then; `undefined` if the state was removed.
+	 *
+	 * For a short while after it wrote, a store may refuse commits with `EvUnavailableError`, so that every instance
+	 * gets to put back a newer version before others go on from an older one.
 	 */
 	restore(name: string, state: StoredState, listed?: RegisteredState): Awaitable<StoredState | undefined>
 	/** Calls the watcher on every commit. Resolves once the subscription is certain. */

@@ -1,4 +1,5 @@
 import type { Frame } from './frame.js'
+import type { RequestView } from './request.js'
 import type { Corkable } from './tick.js'
 
 /**
@@ -6,6 +7,8 @@ import type { Corkable } from './tick.js'
  * decides (who is slow, when to end) it decides by these few members.
  */
 export interface Transport extends Corkable {
+	/** The request the client came with. */
+	readonly request: RequestView
 	/** Bytes that wait in this process for the client. */
 	readonly waiting: number
 	/** Bytes wait beyond what the channel to the client takes without asking the producer to pause. */
@@ -32,8 +35,10 @@ export interface Transport extends Corkable {
 	destroy(): void
 }
 
-/** Called once when the response is over: the client left, the network failed, or it was ended and flushed. */
-export type OnGone = () => void
+/** Told when the response is over: the client left, the network failed, or it was ended and flushed. */
+export interface TransportOwner {
+	gone(): void
+}
 
 /** The head of every stream. `no-transform` keeps compressors away, which hold events back. */
 export const CONTENT_TYPE = 'text/event-stream'

@@ -1,5 +1,6 @@
 import type { Frame } from './frame.js'
-import { CACHE_CONTROL, CONTENT_TYPE, type OnGone, type Transport } from './transport.js'
+import { type RequestView, WebRequest } from './request.js'
+import { CACHE_CONTROL, CONTENT_TYPE, type Transport, type TransportOwner } from './transport.js'
 
 /** Bytes the response's stream takes before the producer should pause; the same as a Node socket. */
 const HIGH_WATER_MARK = 65_536
@@ -14,7 +15,7 @@ export class WebTransport implements Transport {
 	/** Made by `open` or `reject`. */
 	readonly response: Promise<Response>
 	readonly #respond: (response: Response) => void
-	readonly #onGone: OnGone
+	readonly #owner: TransportOwner
 	// Held so that its signal is not collected while the stream lives (nodejs/node#55428).
 	readonly #request: Request
 	#controller: ReadableStreamDefaultController<Uint8Array> | undefined
@@ -22,9 +23,9 @@ export class WebTransport implements Transport {
 	#taken = 0
 	#opened: Response | undefined
 
-	constructor(request: Request, onGone: OnGone) {
+	constructor(request: Request, owner: TransportOwner) {
 		this.#request = request
-		this.#onGone = onGone
+		this.#owner = owner
 		let respond: ((response: Response) => void) | undefined
 		this.response = new Promise((resolve) => {
 			respond = resolve
@@ -36,6 +37,10 @@ export class WebTransport implements Transport {
 	/** The response of a stream that was opened at once. */
 	get opened(): Response | undefined {
 		return this.#opened
+	}
+
+	get request(): RequestView<Request> {
+		return new WebRequest(this.#request)
 	}
 
 	get over(): boolean {
@@ -133,6 +138,6 @@ export class WebTransport implements Transport {
 		// Somebody may wait for the response of a client that is gone already.
 		if (this.#opened === undefined) this.#answer(null, 204, {})
 		this.#request.signal.removeEventListener('abort', this.#abort)
-		this.#onGone()
+		this.#owner.gone()
 	}
 }

@@ -16,7 +16,7 @@ export async function start() {
 	if (!existsSync(fileURLToPath(built))) throw new Error('@evstream/core is not built: run pnpm build')
 	const { EvStreamManager } = await import('@evstream/core')
 
-	const manager = new EvStreamManager({ maxConnection: NO_LIMIT, maxListeners: NO_LIMIT, keepAlive: false })
+	const manager = new EvStreamManager({ maxConnection: NO_LIMIT, maxListeners: NO_LIMIT })
 	/** @type {ReturnType<typeof manager.createStream> | undefined} */
 	let newest
 	const server = await listen((req, res) => {
