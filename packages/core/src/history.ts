@@ -8,12 +8,16 @@ export interface HistoryPage extends LogPage {
 	readonly frame: Frame | undefined
 }
 
-/** Pages that are remembered for others who ask for the same. */
-const CACHED = 64
+/** Bytes of pages that are remembered for others who ask for the same. */
+const CACHED_BYTES = 16 * 1_048_576
+/** How many pages are remembered, whatever their size. */
+const CACHED_PAGES = 64
 
-/** The frame of a log entry: its id is its position. */
-export function frameOf(entry: LogEntry): Frame {
-	return new Frame(withId(entry.payload, formatPosition(entry)))
+/** The frame of log entries: the id of each is its position. */
+export function frameOf(...entries: readonly LogEntry[]): Frame {
+	let text = ''
+	for (const entry of entries) text += withId(entry.payload, formatPosition(entry))
+	return new Frame(text)
 }
 
 /** Tells a client where it stands, in an event of its own: some clients learn ids only from events they dispatch. */
@@ -38,7 +42,9 @@ export class HistoryReader {
 	readonly #log: ChannelLog
 	/** Entries that not everybody may see make a page that cannot be shared. */
 	readonly #isPrivate: (entry: LogEntry) => boolean
+	/** The oldest page first. */
 	readonly #cache = new Map<string, Awaitable<HistoryPage>>()
+	#bytes = 0
 
 	constructor(log: ChannelLog, isPrivate: (entry: LogEntry) => boolean) {
 		this.#log = log
@@ -62,10 +68,13 @@ export class HistoryReader {
 	#fetch(key: string, channels: readonly string[], start: LogStart): Awaitable<HistoryPage> {
 		const read = this.#log.read(channels, start)
 		if (!(read instanceof Promise)) return this.#keep(key, this.#framed(read))
-		const page = read.then((result) => this.#keep(key, this.#framed(result)))
+		const page = read.then((result) => {
+			const framed = this.#framed(result)
+			return this.#cache.get(key) === page ? this.#keep(key, framed) : framed
+		})
 		this.#keep(key, page)
 		page.catch(() => {
-			if (this.#cache.get(key) === page) this.#cache.delete(key)
+			if (this.#cache.get(key) === page) this.#drop(key)
 		})
 		return page
 	}
@@ -73,18 +82,28 @@ export class HistoryReader {
 	#framed(page: LogPage): HistoryPage {
 		const { entries } = page
 		if (entries.length === 0 || entries.some(this.#isPrivate)) return { ...page, frame: undefined }
-		return { ...page, frame: new Frame(entries.map(frameOf)) }
+		return { ...page, frame: frameOf(...entries) }
 	}
 
 	#keep<Page extends Awaitable<HistoryPage>>(key: string, page: Page): Page {
-		this.#cache.delete(key)
+		this.#drop(key)
 		this.#cache.set(key, page)
-		if (this.#cache.size > CACHED) {
-			const oldest = this.#cache.keys().next()
-			if (oldest.done !== true) this.#cache.delete(oldest.value)
+		this.#bytes += bytesOf(page)
+		for (const oldest of this.#cache.keys()) {
+			if (this.#bytes <= CACHED_BYTES && this.#cache.size <= CACHED_PAGES) break
+			this.#drop(oldest)
 		}
 		return page
 	}
+
+	#drop(key: string): void {
+		this.#bytes -= bytesOf(this.#cache.get(key))
+		this.#cache.delete(key)
+	}
+}
+
+function bytesOf(page: Awaitable<HistoryPage> | undefined): number {
+	return page === undefined || page instanceof Promise ? 0 : (page.frame?.length ?? 0)
 }
 
 function reaches(page: LogPage, least: LogPosition | undefined): boolean {

@@ -24,12 +24,7 @@ export type {
 	LogStart,
 	ResetReason,
 } from './log.js'
-export {
-	type EvAuthenticatedWebStream,
-	type EvManagerStats,
-	EvStreamManager,
-	type EvWebStream,
-} from './manager.js'
+export { EvStreamManager } from './manager.js'
 export type { EvManagerOptions } from './manager-options.js'
 export { MemoryLog } from './memory-log.js'
 export type {
@@ -42,6 +37,7 @@ export type {
 	Unwatch,
 } from './state-store.js'
 export type {
+	EvAuthenticatedWebStream,
 	EvAuthenticationOptions,
 	EvCloseReason,
 	EvConnectionOptions,
@@ -49,6 +45,7 @@ export type {
 	EvHistoryOptions,
 	EvListenOptions,
 	EvManagedStream,
+	EvManagerStats,
 	EvMessage,
 	EvOnClose,
 	EvOptions,
@@ -57,4 +54,5 @@ export type {
 	EvSlowPolicy,
 	EvSource,
 	EvVerifyResult,
+	EvWebStream,
 } from './types.js'

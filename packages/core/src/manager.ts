@@ -16,52 +16,17 @@ import { drainStreams } from './shutdown.js'
 import { Timers } from './timers.js'
 import type { Transport, TransportOwner } from './transport.js'
 import type {
+	EvAuthenticatedWebStream,
 	EvConnectionOptions,
 	EvListenOptions,
 	EvManagedStream,
+	EvManagerStats,
 	EvMessage,
 	EvOptions,
 	EvSendOptions,
+	EvWebStream,
 } from './types.js'
 import { WebTransport } from './web-transport.js'
-
-/** What a manager counts. Plain numbers, since the manager was made unless it says "now". */
-export interface EvManagerStats {
-	/** Streams it holds now. */
-	connections: number
-	/** Channels that have a listener now. */
-	channels: number
-	/** Listeners of all channels now. */
-	listeners: number
-	/** Messages that were sent to channels here. */
-	sent: number
-	/** Messages handed to listeners here. */
-	deliveries: number
-	/** Bytes that wait for clients in this process now. */
-	bufferedBytes: number
-	/** Streams that were cut because the client was too slow (`slow` or `stalled`). */
-	slowDisconnects: number
-	/** Clients that came back with a position. */
-	replays: number
-	/** Times a client was told that it missed something. */
-	resets: number
-	/** The adapter's own counters; absent without an adapter. */
-	adapter?: Readonly<Record<string, number>>
-}
-
-/** What `createResponse` gives without `authentication`. */
-export interface EvWebStream<Channels extends object> {
-	stream: EvManagedStream<Channels>
-	/** To be returned by the handler. */
-	response: Response
-}
-
-/** What `createResponse` gives with `authentication`: the response is decided by `authenticate()`. */
-export interface EvAuthenticatedWebStream<Channels extends object> {
-	stream: EvManagedStream<Channels>
-	/** 200 and the stream, or 401; to be returned by the handler once it called `authenticate()`. */
-	response: Promise<Response>
-}
 
 /**
  * Holds the streams of one server instance and sends to channels. `Channels` maps the name of each channel to the

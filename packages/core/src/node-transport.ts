@@ -88,13 +88,11 @@ export class NodeTransport implements Transport {
 
 	open(): void {
 		const res = this.#res
-		if (!res.headersSent) {
-			// The head and what the handler writes next become one system call.
-			const socket = socketOf(res)
-			if (socket !== undefined) this.#cork(socket)
-			res.writeHead(res.statusCode, headOf(this.#req, res))
-			res.flushHeaders()
-		}
+		// The head and what the handler writes next become one system call.
+		const socket = socketOf(res)
+		if (socket !== undefined) this.#cork(socket)
+		if (!res.headersSent) res.writeHead(res.statusCode, headOf(this.#req, res))
+		res.flushHeaders()
 		if (this.#req.method === 'HEAD') res.end()
 		else this.#choosePath()
 	}

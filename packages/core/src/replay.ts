@@ -1,6 +1,6 @@
 import type { Channel, Joining } from './channel.js'
 import type { Connection } from './connection.js'
-import { Frame } from './frame.js'
+import type { Frame } from './frame.js'
 import { frameOf, type HistoryPage, type HistoryReader, positionFrame, resetFrame } from './history.js'
 import type { Awaitable, LogEntry, LogPosition, LogStart } from './log.js'
 import type { ManagedStream } from './managed-stream.js'
@@ -142,7 +142,7 @@ export class Replay implements Joining, TickWork {
 		const entries = 'last' in start ? this.#wanted(page.entries) : page.entries
 		const shared = entries.length === page.entries.length ? page.frame : undefined
 		const seen = entries.filter((entry) => this.#context.mayGet(this.#stream, entry))
-		if (seen.length > 0) this.#send(shared ?? new Frame(seen.map(frameOf)))
+		if (seen.length > 0) this.#send(shared ?? frameOf(...seen))
 		const written = seen.at(-1)
 		if (!page.more) return this.#finish(upTo, written)
 		// At the client's pace: a long replay must not make a client that reads look slow.

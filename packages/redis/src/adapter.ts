@@ -58,7 +58,7 @@ export class EvRedisAdapter implements EvAdapter, EvStateAdapter {
 		this.#bus = new RedisBus(source, { name: tag, onError, deadline, probe })
 		this.#names = new RedisNames(namespace, this.#bus.keyPrefix)
 		this.#deadline = deadline
-		this.states = new RedisStateStore(this.#bus, this.#names, onError)
+		this.states = new RedisStateStore(this.#bus, this.#names, deadline, onError)
 	}
 
 	/** Opens the log that the channels of all instances share. Called by the manager that gets this adapter. */

@@ -62,9 +62,15 @@ export class Inbox {
 		tracked.last =
 			this.#epoch === undefined || this.#epoch === head.epoch ? Math.max(tracked.last, head.seq) : head.seq
 		tracked.open = true
-		if (this.#epoch === undefined) this.#epoch = head.epoch
+		if (this.#epoch === undefined || !this.#standsOnOthers(tracked)) this.#epoch = head.epoch
 		else if (this.#epoch !== head.epoch) this.#repair()
 		return { epoch: head.epoch, seq: tracked.last }
+	}
+
+	/** There is another channel whose entries must follow those of the known epoch. */
+	#standsOnOthers(tracked: Tracked): boolean {
+		for (const other of this.#channels.values()) if (other.open && other !== tracked) return true
+		return false
 	}
 
 	/** The channel is not subscribed any more. */

@@ -7,6 +7,13 @@ export const EXPIRY: {
 } = { operation: 900, tombstone: 7 * 86_400 }
 
 /**
+ * How long commits of a state are refused after it was put back, in ms: after a loss every instance gets the time
+ * to reconnect (the bus waits 2.5 s at most between two attempts), so that the newest version wins and not the
+ * first one, on which others would go on and lose that.
+ */
+export const SETTLING_MS = 2500
+
+/**
  * The name of every key and every Pub/Sub channel. All of them begin with `{namespace}:`, which puts them into one
  * slot of a Cluster and under one pattern of an ACL.
  *
@@ -44,6 +51,11 @@ export class RedisNames {
 	/** String: the number of a writer's last operation. Expires with {@link EXPIRY}. */
 	operation(writer: string): string {
 		return `${this.tag}:done:${writer}`
+	}
+
+	/** String: there for {@link SETTLING_MS} after the state was put back. */
+	settling(name: string): string {
+		return `${this.tag}:back:${name}`
 	}
 
 	/** Hash: name → initial value of every state on the list. Never expires. */

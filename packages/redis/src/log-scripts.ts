@@ -74,7 +74,8 @@ export const PUBLISH: Script = {
 	name: 'evstreamPublish',
 	lua: `${OPEN_LOG}
 local before = redis.call('HMGET', KEYS[3], 'batch', 'result')
-if before[1] == ARGV[1] then return before[2] end
+-- A later batch stands there if this one was given up and is sent again behind its successor.
+if before[1] and tonumber(before[1]) >= tonumber(ARGV[1]) then return before[2] end
 
 local s = openLog(KEYS[1], KEYS[2], ARGV[2], tonumber(ARGV[3]))
 local count = tonumber(ARGV[4])

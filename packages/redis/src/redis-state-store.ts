@@ -12,7 +12,7 @@ import {
 	type Unwatch,
 } from '@evstream/core'
 import type { RedisBus } from '@evstream/pubsub'
-import { EXPIRY, type RedisNames } from './keys.js'
+import { EXPIRY, type RedisNames, SETTLING_MS } from './keys.js'
 import { defineScripts, runScript, type Script } from './script.js'
 import {
 	COMMIT_STATE,
@@ -31,13 +31,16 @@ type OperationId = Parameters<StateStore['commit']>[3]
 export class RedisStateStore implements StateStore {
 	readonly #bus: RedisBus
 	readonly #names: RedisNames
+	/** How long one command may take, in ms. */
+	readonly #deadline: number
 	readonly #onError: (error: unknown) => void
 	/** What to call when messages may have been missed. */
 	readonly #missed = new Set<() => void>()
 
-	constructor(bus: RedisBus, names: RedisNames, onError: (error: unknown) => void) {
+	constructor(bus: RedisBus, names: RedisNames, deadline: number, onError: (error: unknown) => void) {
 		this.#bus = bus
 		this.#names = names
+		this.#deadline = deadline
 		this.#onError = onError
 		defineScripts(bus.client, STATE_SCRIPTS)
 		bus.onRestored(() => {
@@ -64,12 +67,18 @@ export class RedisStateStore implements StateStore {
 		)
 	}
 
-	async commit(name: string, expected: StoredState, value: string, id: OperationId): Promise<CommitResult> {
+	async commit(
+		name: string,
+		expected: StoredState,
+		value: string,
+		id: OperationId,
+		within?: number,
+	): Promise<CommitResult> {
 		const names = this.#names
 		const stamp = `${id.writer}.${id.number}`
 		const reply = await this.#run(
 			COMMIT_STATE,
-			[names.state(name), names.operation(id.writer)],
+			[names.state(name), names.operation(id.writer), names.settling(name)],
 			[
 				expected.version,
 				expected.stamp,
@@ -79,8 +88,14 @@ export class RedisStateStore implements StateStore {
 				EXPIRY.operation,
 				names.published(names.stateChannel(name)),
 			],
+			within,
 		)
 		const [committed, ...fields] = items(reply)
+		if (committed === -1) {
+			throw unsent(
+				`The state "${name}" was lost and put back: it takes no changes until every instance had time to put back a newer one.`,
+			)
+		}
 		if (committed === 1 && fields.length === 1) {
 			return { committed: true, state: this.#state(name, [fields[0], stamp, value]) }
 		}
@@ -96,8 +111,15 @@ export class RedisStateStore implements StateStore {
 		const entry = listed ? [listed.name, listed.initial, names.published(names.listChannel)] : []
 		const reply = await this.#run(
 			RESTORE_STATE,
-			[names.state(name), names.tombstone(name), names.list],
-			[state.version, state.stamp, state.value, names.published(names.stateChannel(name)), ...entry],
+			[names.state(name), names.tombstone(name), names.list, names.settling(name)],
+			[
+				state.version,
+				state.stamp,
+				state.value,
+				names.published(names.stateChannel(name)),
+				SETTLING_MS,
+				...entry,
+			],
 		)
 		return this.#state(name, reply)
 	}
@@ -165,7 +187,10 @@ export class RedisStateStore implements StateStore {
 		missed: () => void,
 		handler: (payload: string) => void,
 	): Promise<Unwatch> {
-		const unsubscribe = await this.#bus.subscribe(channel, handler).catch(rethrow)
+		const unsubscribe = await this.#bus.subscribe(channel, handler).catch((cause: unknown) => {
+			if (isClosed(cause)) throw new EvClosedError('The Redis adapter')
+			throw new EvUnavailableError(`Redis did not let the channel "${channel}" be subscribed.`, { cause })
+		})
 		this.#missed.add(missed)
 		return () => {
 			this.#missed.delete(missed)
@@ -173,12 +198,33 @@ export class RedisStateStore implements StateStore {
 		}
 	}
 
-	#run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
-		return this.#command((client) => runScript(client, script, keys, args))
+	#run(
+		script: Script,
+		keys: readonly string[],
+		args: readonly (string | number)[],
+		within?: number,
+	): Promise<unknown> {
+		return this.#command((client) => runScript(client, script, keys, args), within)
 	}
 
-	#command<T>(run: (client: RedisBus['client']) => Promise<T>): Promise<T> {
-		return this.#bus.command(run).catch(rethrow)
+	async #command<T>(
+		run: (client: RedisBus['client']) => Promise<T>,
+		within: number = this.#deadline,
+	): Promise<T> {
+		let sent = false
+		try {
+			return await this.#bus.command(
+				(client) => {
+					sent = true
+					return run(client)
+				},
+				Math.min(within, this.#deadline),
+			)
+		} catch (cause) {
+			if (isClosed(cause)) throw new EvClosedError('The Redis adapter')
+			const message = `Redis did not take a command: ${cause instanceof Error ? cause.message : String(cause)}`
+			throw sent ? new EvUnavailableError(message, { cause }) : unsent(message, cause)
+		}
 	}
 
 	#state(name: string, reply: unknown): StoredState | undefined {
@@ -203,11 +249,11 @@ function malformed(name: string, cause?: unknown): EvUnavailableError {
 	)
 }
 
-function rethrow(cause: unknown): never {
-	if (cause instanceof Error && Reflect.get(cause, 'code') === 'EV_CLOSED')
-		throw new EvClosedError('The Redis adapter')
-	throw new EvUnavailableError(
-		`Redis did not take a command: ${cause instanceof Error ? cause.message : String(cause)}`,
-		{ cause },
-	)
+/** It did not take place and will not: see `StateStore`. */
+function unsent(message: string, cause?: unknown): EvUnavailableError {
+	return Object.assign(new EvUnavailableError(message, { cause }), { sent: false })
+}
+
+function isClosed(error: unknown): boolean {
+	return error instanceof Error && Reflect.get(error, 'code') === 'EV_CLOSED'
 }

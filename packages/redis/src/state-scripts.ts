@@ -39,19 +39,20 @@ return load(KEYS[1], KEYS[2], ARGV[3], ARGV[2], ARGV[1])`,
 }
 
 /**
- * Keys: state, operation. Arguments: expected version, expected stamp, new stamp, value, number of the operation,
- * expiry of its memory in seconds, channel. Gives 1 and the new version if it wrote; else 1 (it had written
- * before) or 0, and the three fields.
+ * Keys: state, operation, settling. Arguments: expected version, expected stamp, new stamp, value, number of the
+ * operation, expiry of its memory in seconds, channel. Gives 1 and the new version if it wrote; -1 if the state was
+ * put back a moment ago; else 1 (it had written before) or 0, and the three fields.
  */
 export const COMMIT_STATE: Script = {
 	name: 'evstreamCommitState',
-	keys: 2,
+	keys: 3,
 	lua: `${WRITE}
 local found = redis.call('HMGET', KEYS[1], ${FIELDS})
 local number = tonumber(ARGV[5])
 local done = tonumber(redis.call('GET', KEYS[2])) or 0
 if done >= number then return {done == number and 1 or 0, found[1], found[2], found[3]} end
 if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] then return {0, found[1], found[2], found[3]} end
+if redis.call('EXISTS', KEYS[3]) == 1 then return {-1} end
 local version = string.format('%.0f', tonumber(found[1]) + 1)
 redis.call('SET', KEYS[2], ARGV[5], 'EX', ARGV[6])
 write(KEYS[1], ARGV[7], version, ARGV[3], ARGV[4])
@@ -59,20 +60,21 @@ return {1, version}`,
 }
 
 /**
- * Keys: state, tombstone, list. Arguments: version, stamp, value, channel, and either nothing more or name,
- * initial value and the list's channel. Gives the three fields, or nothing if the state was removed.
+ * Keys: state, tombstone, list, settling. Arguments: version, stamp, value, channel, how long to settle in ms, and
+ * either nothing more or name, initial value and the list's channel. Gives the three fields, or nothing if the state was removed.
  */
 export const RESTORE_STATE: Script = {
 	name: 'evstreamRestoreState',
-	keys: 3,
+	keys: 4,
 	lua: `${WRITE}
 if redis.call('EXISTS', KEYS[2]) == 1 then return false end
 local found = redis.call('HMGET', KEYS[1], ${FIELDS})
 if not found[1] or (tonumber(found[1]) or 0) < tonumber(ARGV[1]) then
+	redis.call('SET', KEYS[4], '1', 'PX', ARGV[5])
 	found = write(KEYS[1], ARGV[4], ARGV[1], ARGV[2], ARGV[3])
 end
-if ARGV[5] and redis.call('HSETNX', KEYS[3], ARGV[5], ARGV[6]) == 1 then
-	redis.pcall('PUBLISH', ARGV[7], '+')
+if ARGV[6] and redis.call('HSETNX', KEYS[3], ARGV[6], ARGV[7]) == 1 then
+	redis.pcall('PUBLISH', ARGV[8], '+')
 end
 return found`,
 }
