@@ -1,7 +1,13 @@
 import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { EvClosedError, EvError, type EvRedisAdapter, type EvStreamManager } from 'evstream'
-import express, { type Express, type NextFunction, type Request, type Response } from 'express'
+import express, {
+	type Express,
+	type NextFunction,
+	type Request,
+	type RequestHandler,
+	type Response,
+} from 'express'
 import { readPost } from './board.js'
 import type { DemoChannels } from './channels.js'
 import { startClock } from './clock.js'
@@ -17,6 +23,8 @@ export interface DemoOptions {
 	readonly adapter?: EvRedisAdapter | undefined
 	/** This instance's name, shown on the page. */
 	readonly instance?: string | undefined
+	/** How long a browser waits before it comes back, in ms. Default 3000: time to post something meanwhile. */
+	readonly retry?: number | undefined
 	/** Ends this instance at once. Without it `POST /kill` does not exist. */
 	readonly kill?: (() => void) | undefined
 }
@@ -28,7 +36,7 @@ export interface Demo {
 }
 
 /** The demo as an Express app, not listening yet. */
-export function createDemo({ manager, adapter, instance = '1', kill }: DemoOptions): Demo {
+export function createDemo({ manager, adapter, instance = '1', retry = 3_000, kill }: DemoOptions): Demo {
 	const stopClock = startClock(manager)
 	const viewers = countViewers({ manager, adapter, instance })
 	const tabs = new Map<string, Set<Socket>>()
@@ -39,7 +47,7 @@ export function createDemo({ manager, adapter, instance = '1', kill }: DemoOptio
 
 	app.get('/events', (req, res) => {
 		const stream = manager.createStream(req, res)
-		stream.message({ event: 'hello', data: { instance, canKill: kill !== undefined }, retry: 1000 })
+		stream.message({ event: 'hello', data: { instance, canKill: kill !== undefined }, retry })
 		// A newcomer gets the last posts; a client that comes back gets what it missed.
 		stream.listen('board', { last: 20 })
 		stream.listen('clock')
@@ -65,7 +73,7 @@ export function createDemo({ manager, adapter, instance = '1', kill }: DemoOptio
 		stream.message({ event: 'welcome', data: 'The token is right.' })
 	})
 
-	app.post('/board', json, async (req, res) => {
+	app.post('/board', ...json, async (req, res) => {
 		const read = readPost(req.body)
 		if ('problem' in read) {
 			res.status(400).json({ error: read.problem })
@@ -75,14 +83,14 @@ export function createDemo({ manager, adapter, instance = '1', kill }: DemoOptio
 		res.status(201).json({ id })
 	})
 
-	app.post('/drop', json, (req, res) => {
+	app.post('/drop', ...json, (req, res) => {
 		const sockets = [...(tabs.get(String(req.body?.tab)) ?? [])]
 		res.json({ dropped: sockets.length })
 		// No goodbye, as when a cable is pulled.
 		for (const socket of sockets) socket.destroy()
 	})
 
-	if (kill) app.post('/kill', json, (_req, res) => void res.status(202).end(kill))
+	if (kill) app.post('/kill', ...json, (_req, res) => void res.status(202).end(kill))
 
 	app.use(express.static(fileURLToPath(new URL('page', import.meta.url))))
 	app.use(failed)
@@ -97,9 +105,9 @@ export function createDemo({ manager, adapter, instance = '1', kill }: DemoOptio
 }
 
 /** Only JSON: a page of another site can make a browser post a form here, but not JSON. */
-const json = [
+const json: RequestHandler[] = [
 	express.json({ limit: '8kb' }),
-	(req: Request, res: Response, next: NextFunction) => {
+	(req, res, next) => {
 		if (req.is('json')) next()
 		else res.status(415).json({ error: 'Send JSON.' })
 	},

@@ -1,4 +1,4 @@
-import { EvRedisAdapter } from 'evstream'
+import { EvRedisAdapter } from 'evstream/adapter/redis'
 import { onStop } from './listen.js'
 import { serve } from './serve.js'
 
@@ -16,6 +16,8 @@ const served = await serve({
 	host: '127.0.0.1',
 	adapter,
 	instance,
+	// Sooner than a killed instance is back: its clients go to another one.
+	retry: 1_000,
 	// As hard as it can be done from inside: no clean-up runs, no goodbye is sent.
 	kill: () => process.exit(1),
 })

@@ -12,6 +12,7 @@ export interface ServeOptions {
 	readonly host: string
 	readonly adapter?: EvRedisAdapter | undefined
 	readonly instance?: string | undefined
+	readonly retry?: number | undefined
 	readonly kill?: (() => void) | undefined
 }
 

@@ -45,7 +45,7 @@ describe.skipIf(noChromium)('three instances behind one address', () => {
 		await tab.reconnected(1)
 		await postAll(demo.url, texts.slice(30))
 
-		expect(await tab.text('instance')).not.toBe(killed)
+		await expect.poll(() => tab.text('instance')).not.toBe(killed)
 		await tab.shows([...before, ...texts])
 		await other.shows([...before, ...texts])
 		await demo.printed(new RegExp(`${killed} is gone[\\s\\S]*${killed} is up`))

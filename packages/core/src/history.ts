@@ -68,7 +68,7 @@ export class HistoryReader {
 	#fetch(key: string, channels: readonly string[], start: LogStart): Awaitable<HistoryPage> {
 		const read = this.#log.read(channels, start)
 		if (!(read instanceof Promise)) return this.#keep(key, this.#framed(read))
-		const page = read.then((result) => {
+		const page: Promise<HistoryPage> = read.then((result) => {
 			const framed = this.#framed(result)
 			return this.#cache.get(key) === page ? this.#keep(key, framed) : framed
 		})

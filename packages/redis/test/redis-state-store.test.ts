@@ -24,7 +24,7 @@ for (const keyPrefix of ['', 'app:']) {
 			)
 			const [store, second] = buses.map(
 				(bus) =>
-					new RedisStateStore(bus, new RedisNames(namespace, keyPrefix), (error) => {
+					new RedisStateStore(bus, new RedisNames(namespace, keyPrefix), 5000, (error) => {
 						throw error
 					}),
 			)

@@ -1,6 +1,8 @@
 /** One call of `set` that waits for its turn. */
 export class Change<T> {
 	readonly promise: Promise<T>
+	/** Its promise is decided: it waits no more. */
+	settled = false
 	#resolve: (value: T) => void = ignore
 	#reject: (error: unknown) => void = ignore
 
@@ -16,11 +18,13 @@ export class Change<T> {
 	}
 
 	resolve(value: T): void {
+		this.settled = true
 		this.#resolve(value)
 	}
 
 	/** Whoever ignores the promise is left in peace. */
 	reject(error: unknown): void {
+		this.settled = true
 		this.promise.catch(ignore)
 		this.#reject(error)
 	}

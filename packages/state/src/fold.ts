@@ -58,7 +58,7 @@ export class Fold<T> {
 	settle(shown: () => T, onError: (error: unknown) => void): void {
 		for (const [index, value] of this.#values.entries()) {
 			const change = this.changes[index]
-			if (!change) continue
+			if (!change || change.settled) continue
 			if (this.#errors.has(index)) {
 				const error = this.#errors.get(index)
 				change.reject(error)

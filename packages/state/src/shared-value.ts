@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import {
+	type CommitResult,
 	EvClosedError,
 	EvConflictError,
 	EvInvalidMessageError,
@@ -34,6 +35,8 @@ interface Flight<T> {
 	readonly json: string | undefined
 	/** Somebody else committed since. */
 	stale: boolean
+	/** It was sent and there was no answer: it may have been committed. */
+	inDoubt: boolean
 }
 
 /**
@@ -116,7 +119,7 @@ export class SharedValue<T> implements Engine<T> {
 	get(): T {
 		const flight = this.#flight
 		if (!flight?.stale) return this.#shown.of(this.#fold.head())
-		this.#preview ??= new Fold(this.#rules, this.#value, [...flight.fold.changes, ...this.#fold.changes])
+		this.#preview ??= new Fold(this.#rules, this.#value, this.#waiting())
 		return this.#shown.of(this.#preview.head())
 	}
 
@@ -200,20 +203,20 @@ export class SharedValue<T> implements Engine<T> {
 		const same = fold.head() === fold.base || this.#equal(fold.base, fold.head())
 		const id = { writer: this.#writer, number: ++this.#operations }
 		const stamp = `${id.writer}.${id.number}`
-		this.#flight = { fold, id, stamp, expected, json: same ? undefined : json, stale: false }
+		this.#flight = { fold, id, stamp, expected, json: same ? undefined : json, stale: false, inDoubt: false }
 		this.#fold = new Fold(this.#rules, fold.head())
 	}
 
 	/** Sends a flight, again and again under the same id until there is an answer. */
 	async #land(flight: Flight<T>, known: StoredState): Promise<void> {
-		const { json, expected, id } = flight
+		const { json, expected } = flight
 		let answer: StoredState | undefined
 		let landed: boolean
 		if (json === undefined) {
 			answer = await this.#attempt(() => this.#store.read(this.#name))
 			landed = answer?.version === expected.version && answer.stamp === expected.stamp
 		} else {
-			const result = await this.#attempt(() => this.#store.commit(this.#name, expected, json, id))
+			const result = await this.#commit(flight, json)
 			answer = result.state
 			// The stamp tells of a commit that was put back after the store lost its data, and its memory of ids.
 			landed = result.committed || answer?.stamp === flight.stamp
@@ -222,8 +225,22 @@ export class SharedValue<T> implements Engine<T> {
 		await this.#reconcile(answer, known, () => {
 			if (this.#flight !== flight) return
 			if (landed) this.#landed(flight)
-			else this.#refused(flight)
+			else this.#refused()
 		})
+	}
+
+	async #commit(flight: Flight<T>, json: string): Promise<CommitResult> {
+		const { fold, expected, id } = flight
+		const [first] = fold.changes
+		const within = Math.max(1, (first?.expires ?? 0) - performance.now())
+		try {
+			return await this.#attempt(() => this.#store.commit(this.#name, expected, json, id, within))
+		} catch (error) {
+			if (!isUnsent(error)) flight.inDoubt = true
+			// It can still be taken apart, so that what is rejected meanwhile does not take effect later.
+			else if (this.#flight === flight && !flight.inDoubt) this.#unite()
+			throw error
+		}
 	}
 
 	#landed(flight: Flight<T>): void {
@@ -237,13 +254,19 @@ export class SharedValue<T> implements Engine<T> {
 		this.#disarm()
 	}
 
-	#refused(flight: Flight<T>): void {
+	#refused(): void {
 		this.#obstacle = new EvConflictError(
 			`Other instances changed the state "${this.#name}" faster than this one. Change it less often, or raise deadline.`,
 		)
+		this.#unite()
+	}
+
+	/** Nothing is on its way any more: all that still waits is to be applied anew. */
+	#unite(): void {
+		const waiting = this.#waiting()
 		this.#flight = undefined
 		this.#preview = undefined
-		this.#fold = new Fold(this.#rules, this.#value, [...flight.fold.changes, ...this.#fold.changes])
+		this.#fold = new Fold(this.#rules, this.#value, waiting)
 	}
 
 	/**
@@ -321,7 +344,8 @@ export class SharedValue<T> implements Engine<T> {
 	}
 
 	#waiting(): Change<T>[] {
-		return this.#flight ? [...this.#flight.fold.changes, ...this.#fold.changes] : this.#fold.changes
+		const sent = this.#flight?.fold.changes ?? []
+		return [...sent, ...this.#fold.changes].filter((change) => !change.settled)
 	}
 
 	#expireIn(ms: number): void {
@@ -338,20 +362,15 @@ export class SharedValue<T> implements Engine<T> {
 	/** Rejects what waited too long. A flight goes on for those of its changes that may still wait. */
 	#expire(): void {
 		const now = performance.now()
-		const waiting = this.#waiting()
-		const left = waiting.filter((change) => change.expires > now)
-		const next = left[0]
+		const late = this.#waiting().filter((change) => change.expires <= now)
+		const error = this.#deadlineError()
+		for (const change of late) change.reject(error)
+		const [next] = this.#waiting()
 		this.#expiry = undefined
 		if (next) this.#expireIn(next.expires - now)
-		if (left.length === waiting.length) return
-		const flight = this.#flight
-		if (flight === undefined || flight.fold.changes.every((change) => change.expires <= now)) {
-			this.#flight = undefined
-			this.#preview = undefined
-			this.#fold = new Fold(this.#rules, this.#value, left)
-		}
-		const error = this.#deadlineError()
-		for (const change of waiting) if (change.expires <= now) change.reject(error)
+		if (late.length === 0) return
+		if (this.#flight === undefined || this.#flight.fold.changes.every((change) => change.settled))
+			this.#unite()
 		this.#settings.onError(error)
 	}
 
@@ -412,4 +431,9 @@ export class SharedValue<T> implements Engine<T> {
 	#closedError(): EvClosedError {
 		return new EvClosedError(`The state "${this.#name}"`)
 	}
+}
+
+/** Whether the store is certain that what it was asked did not take place. */
+function isUnsent(error: unknown): boolean {
+	return error instanceof Error && Reflect.get(error, 'sent') === false
 }

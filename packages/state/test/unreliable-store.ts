@@ -5,7 +5,7 @@ import {
 	type RegistryWatcher,
 	type StateStore,
 	type StateWatcher,
-
+	type StoredState,
 	type Unwatch,
 } from '@evstream/core'
 

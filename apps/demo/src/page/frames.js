@@ -5,15 +5,15 @@ import { byId, element } from './page.js'
 
 /** More lines than this are not kept on the page. */
 const MOST = 200
-/** How long to wait before reading again after a stream ended, in ms. */
-const AGAIN = 1_000
 
 const frames = byId('frames')
 const pause = byId('pause')
 
 let wanted
 let reading
+// What an EventSource remembers: where the stream stands, and how long to wait before coming back, in ms.
 let lastId = ''
+let retry = 3_000
 
 /** Reads `url`, from the instance that serves the page, for as long as the tab is visible and not paused. */
 export function showFrames(url, instance) {
@@ -45,7 +45,7 @@ async function keepReading(signal) {
 		} catch {
 			if (!signal.aborted) add('note', 'cut off')
 		}
-		if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, AGAIN))
+		if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, retry))
 	}
 }
 
@@ -57,6 +57,7 @@ async function read(body) {
 		rest = lines.pop()
 		for (const line of lines) {
 			if (line.startsWith('id:')) lastId = line.slice(3)
+			if (line.startsWith('retry:')) retry = Number(line.slice(6))
 			add('line', line)
 		}
 	}

@@ -15,7 +15,7 @@ export interface RunningDemo {
 /** The demo in this process, in memory, on a free port. */
 export async function startDemo(): Promise<RunningDemo> {
 	const manager = new EvStreamManager<DemoChannels>({ history: { size: 1_000, ttl: 600_000 } })
-	const demo = createDemo({ manager })
+	const demo = createDemo({ manager, retry: 1_000 })
 	const requests: IncomingMessage[] = []
 	const server = createServer((req, res) => {
 		requests.push(req)
