@@ -14,7 +14,7 @@ import { startClock } from './clock.js'
 import { countViewers } from './viewers.js'
 
 /** The token that opens `GET /private`. It is printed on the page: there is nothing to protect. */
-export const TOKEN = 'open-sesame'
+const TOKEN = 'open-sesame'
 
 export interface DemoOptions {
 	/** Made, and closed, by the caller. For the board to survive a reconnect it needs `history`. */
@@ -47,12 +47,6 @@ export function createDemo({ manager, adapter, instance = '1', retry = 3_000, ki
 
 	app.get('/events', (req, res) => {
 		const stream = manager.createStream(req, res)
-		stream.message({ event: 'hello', data: { instance, canKill: kill !== undefined }, retry })
-		// A newcomer gets the last posts; a client that comes back gets what it missed.
-		stream.listen('board', { last: 20 })
-		stream.listen('clock')
-		stream.listen('viewers')
-
 		// The page reads a second stream to show its bytes: not a second viewer.
 		const { frames, tab: name } = req.query
 		if (frames === undefined) stream.onClose(viewers.enter())
@@ -63,6 +57,12 @@ export function createDemo({ manager, adapter, instance = '1', retry = 3_000, ki
 			sockets.delete(req.socket)
 			if (sockets.size === 0) tabs.delete(tab)
 		})
+
+		stream.message({ event: 'hello', data: { instance, canKill: kill !== undefined }, retry })
+		// A newcomer gets the last posts; a client that comes back gets what it missed.
+		stream.listen('board', { last: 20 })
+		stream.listen('clock')
+		stream.listen('viewers')
 	})
 
 	app.get('/private', async (req, res) => {

@@ -2,7 +2,7 @@ import type { Connection } from './connection.js'
 import type { Awaitable, LogEntry, LogPosition } from './log.js'
 import type { EvMessage } from './types.js'
 
-/** What first greets the listeners of a channel. @see {@link "manager".EvStreamManager.provide} */
+/** What first greets the listeners of a channel. @see `EvStreamManager.provide` */
 export interface EvChannelProvider {
 	/** What a new listener gets first, without an id; `undefined` for nothing. Called for each `listen`. */
 	snapshot?: (() => EvMessage | undefined) | undefined

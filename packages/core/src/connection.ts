@@ -74,9 +74,14 @@ export abstract class Connection implements Timed, TransportOwner {
 		return this.#gone ? 0 : this.#transport.waiting
 	}
 
+	/** Nobody tells about a response that was over before the stream began. */
+	protected lookIfOver(): void {
+		if (this.#transport.over) this.gone()
+	}
+
 	/** Sends the head; from here on frames can be written. */
 	protected open(): void {
-		if (this.#transport.over) this.gone()
+		this.lookIfOver()
 		if (this.#closed !== undefined) return
 		this.isOpen = true
 		this.#transport.open()

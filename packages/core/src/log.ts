@@ -28,7 +28,7 @@ export interface LogEntry {
 	 * one if the log has forgotten it; 0 if there was none. Who has not seen `prev` has a hole.
 	 */
 	readonly prev: number
-	/** The encoded fields without the id, as {@link "frame".encodeFields} makes them. */
+	/** The encoded fields without the id, as `encodeFields` makes them. */
 	readonly payload: string
 	/** The id of the one stream that does not get it. */
 	readonly except?: string | undefined

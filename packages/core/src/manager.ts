@@ -217,7 +217,7 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 	 * its own time to come back, and leaves the log. Resolves when no connection is left; one that does not take its
 	 * last bytes within a second after the drain time is cut off. Idempotent: a second call gives the first promise.
 	 *
-	 * @param options.drainMs How long the closing is spread, in ms. Default 0: all at once.
+	 * @param options - `drainMs`: over how long the closing is spread, in ms. Default 0: all at once.
 	 * @throws RangeError if `drainMs` is negative.
 	 */
 	close({ drainMs = 0 }: { drainMs?: number | undefined } = {}): Promise<void> {

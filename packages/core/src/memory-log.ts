@@ -54,6 +54,11 @@ export class MemoryLog implements ChannelLog {
 		return { epoch: this.#epoch, seq: this.#seq }
 	}
 
+	/** Channels of which something is kept, or that were not forgotten yet. */
+	get channels(): number {
+		return this.#lines.size
+	}
+
 	append(channel: string, payload: string, except?: string): LogPosition {
 		const { size, ttl } = this.#options.retention(channel)
 		const time = this.#clock()

@@ -48,7 +48,7 @@ export class MemoryStateStore implements StateStore {
 	commit(name: string, expected: StoredState, value: string, id: OperationId): CommitResult {
 		const state = this.#states.get(name)
 		const last = this.#done.get(id.writer) ?? 0
-
+		if (last >= id.number) return { committed: last === id.number, state }
 		if (!state || state.version !== expected.version || state.stamp !== expected.stamp) {
 			return { committed: false, state }
 		}

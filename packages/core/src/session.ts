@@ -56,6 +56,7 @@ export class Session extends Connection {
 		this.#host = host
 		this.#gate = gate
 		if (gate === undefined) this.open()
+		else this.lookIfOver()
 		if (maxAge !== undefined && !this.closed) {
 			// Random, so that clients that came together do not come back together.
 			const age = maxAge * (0.8 + 0.2 * Math.random())
@@ -101,6 +102,7 @@ export class Session extends Connection {
 			return false
 		}
 		this.open()
+		if (this.closed) return false
 		this.#revalidateLater(gate)
 		return true
 	}

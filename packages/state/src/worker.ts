@@ -10,6 +10,8 @@ export class Worker {
 	readonly #step: () => Promise<boolean>
 	readonly #onError: (error: unknown) => void
 	#working = false
+	/** It was kicked while it worked: the last look for something to do may have been too early. */
+	#again = false
 	#stopped = false
 	#failures = 0
 	#endPause: (() => void) | undefined
@@ -22,6 +24,7 @@ export class Worker {
 
 	/** There is something to do. It begins once this tick is over, so that what comes together is done together. */
 	kick(): void {
+		this.#again = true
 		if (this.#working || this.#stopped) return
 		this.#working = true
 		process.nextTick(() => void this.#work())
@@ -41,8 +44,10 @@ export class Worker {
 	async #work(): Promise<void> {
 		while (!this.#stopped) {
 			try {
-				if (!(await this.#step())) break
+				this.#again = false
+				const worked = await this.#step()
 				this.#failures = 0
+				if (!worked && !this.#again) break
 			} catch (error) {
 				if (isClosed(error)) this.stop()
 				if (this.#failures === 0 && !this.#stopped) this.#onError(error)

@@ -1,3 +1,5 @@
+import { EvStreamManager } from '@evstream/core'
+import { listenHttp, openSse } from '@evstream/testkit'
 import { describe, expect, it, vi } from 'vitest'
 import { EvState, type EvStateOptions } from '../src/index.js'
 import { FakeManager } from './support.js'
@@ -177,6 +179,23 @@ describe('EvState in one process', () => {
 		expect(() => new EvState({ ...base, key: 1 })).toThrow(TypeError)
 		new EvState(base)
 		expect(() => new EvState(base)).toThrow('has a provider already')
+	})
+
+	it('reaches real clients: the value at once, then each change', async () => {
+		const manager = new EvStreamManager()
+		const state = new EvState({ channel: 'counter', initialValue: 1, manager, key: 'count' })
+		const server = await listenHttp((req, res) => manager.createStream(req, res).listen('counter'))
+		try {
+			const client = await openSse(server.url)
+			expect(await client.next()).toEqual({ event: 'counter', id: undefined, data: '{"count":1}' })
+			state.set((value) => value + 1)
+			expect((await client.next()).data).toBe('{"count":2}')
+			state.close()
+			expect(() => new EvState({ channel: 'counter', initialValue: 1, manager })).not.toThrow()
+		} finally {
+			await manager.close({ drainMs: 0 })
+			await server.close()
+		}
 	})
 
 	it('does 100,000 changes in a second with room to spare', () => {

@@ -92,6 +92,49 @@ describe('EvState of several instances', () => {
 		expect(await done).toBe(11)
 	})
 
+	it('gives own changes on top of what overtook them on their way', async () => {
+		const store = new MemoryStateStore()
+		const { state, network } = instance(store, 0)
+		const other = instance(store, 0)
+		await Promise.all([state.set((value) => value), other.state.ready])
+		const commit = network.commit.bind(network)
+		let go = (): void => {}
+		const held = new Promise<void>((resolve) => {
+			go = resolve
+		})
+		network.commit = async (...args) => {
+			await held
+			return commit(...args)
+		}
+		const done = state.set((value) => value + 1)
+		await other.state.set(() => 100)
+		await until(() => state.version === 2)
+		expect(state.get()).toBe(101)
+		const second = state.set((value) => value + 1)
+		expect(state.get()).toBe(102)
+		go()
+		expect(await Promise.all([done, second])).toEqual([101, 102])
+		expect(store.read('s')?.value).toBe('102')
+	})
+
+	it('tells what was loaded only to those who could not know it', async () => {
+		const store = new MemoryStateStore()
+		const same = instance(store, 0, { snapshot: false })
+		const calls: number[] = []
+		same.state.subscribe((value) => calls.push(value))
+		await same.state.ready
+		expect(calls).toEqual([])
+		expect(same.manager.sent).toEqual([])
+		const early = instance(store, 0)
+		await early.state.ready
+		expect(early.manager.sent).toEqual([{ event: 's', data: { value: 0 } }])
+		const other = instance(store, 5, { snapshot: false })
+		other.state.subscribe((value) => calls.push(value))
+		await other.state.ready
+		expect(calls).toEqual([0])
+		expect(other.manager.sent).toEqual([{ event: 's', data: { value: 0 } }])
+	})
+
 	it('lets a function that throws change nothing and reject alone, also within a group', async () => {
 		const { state, network, onError } = instance<number[]>(new MemoryStateStore(), [])
 		await state.ready

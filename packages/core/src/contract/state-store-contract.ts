@@ -1,11 +1,6 @@
 import assert from 'node:assert/strict'
 import type { OperationId, RegisteredState, StateStore, StoredState } from '../state-store.js'
-
-/** The two functions of a test runner that the suite needs: vitest's, jest's and `node:test`'s fit. */
-export interface ContractRunner {
-	describe(name: string, body: () => void): unknown
-	it(name: string, body: () => Promise<void>): unknown
-}
+import type { ContractRunner } from './runner.js'
 
 /** Two instances over the same, empty data. */
 export interface StateStoreFixture {

@@ -1,0 +1,9 @@
+export {
+	EvRedisPubSub,
+	type EvRedisPubSubOptions,
+	RedisBus,
+	type RedisBusErrorCode,
+	type RedisBusOptions,
+	type RedisBusStats,
+	type RedisSource,
+} from '@evstream/pubsub'

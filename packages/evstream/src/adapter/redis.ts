@@ -1,0 +1,1 @@
+export { EvRedisAdapter, type EvRedisAdapterOptions, type RedisSource } from '@evstream/redis'

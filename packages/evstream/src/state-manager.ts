@@ -1,0 +1,6 @@
+export {
+	EvStateManager,
+	type EvStateManagerOptions,
+	type EvStatePubSub,
+	type EvStateSettings,
+} from '@evstream/state'
