@@ -71,7 +71,7 @@ function tokenOf<Req>(
 	switch (options.method) {
 		case 'header': {
 			const value = request.header(options.param ?? 'authorization')
-			return value?.replace(/^Bearer +/i, '').trim() || undefined
+			return value?.replace(/^Bearer(?: +|$)/i, '').trim() || undefined
 		}
 		case 'cookie':
 			return cookieOf(request.header('cookie'), options.param) || undefined

@@ -7,8 +7,8 @@ import type { EvCloseReason } from './types.js'
 
 const COMMENT = new Frame(encodeComment(''))
 const HEARTBEAT = new Frame(encodeMessage({ event: 'heartbeat', data: '' }))
-/** Says good-bye: `close()` and everything that ends a stream cleanly. */
-export const END: Frame = new Frame(encodeMessage({ event: 'end', data: '' }))
+/** Says that the stream is over. A stream that the client is to come back to ends without it. */
+const END: Frame = new Frame(encodeMessage({ event: 'end', data: '' }))
 
 /**
  * One client's stream once its head is out: writes frames, bounds what waits for a slow client, keeps the
@@ -130,8 +130,11 @@ export abstract class Connection implements Timed, TransportOwner {
 		})
 	}
 
-	/** Ends the stream: with a last frame, or at once where waiting for the client is what must not be done. */
-	finish(reason: EvCloseReason, last: Frame = END): void {
+	/**
+	 * Ends the stream: with a last frame (`null`: without one), or at once where waiting for the client is what must
+	 * not be done.
+	 */
+	finish(reason: EvCloseReason, last: Frame | null = END): void {
 		if (this.#closed !== undefined) return
 		this.flush()
 		// Flushing may have found the client slow.

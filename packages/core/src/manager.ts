@@ -214,7 +214,7 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 
 	/**
 	 * Shuts down: takes no more streams, ends the ones there are in random order over `drainMs`, telling each client
-	 * its own time to come back, and leaves the log. Resolves when no connection is left; one that does not take its
+	 * its own time to come back (`retry`, and no event `end`), and leaves the log. Resolves when no connection is left; one that does not take its
 	 * last bytes within a second after the drain time is cut off. Idempotent: a second call gives the first promise.
 	 *
 	 * @param options - `drainMs`: over how long the closing is spread, in ms. Default 0: all at once.

@@ -135,9 +135,10 @@ export class NodeTransport implements Transport {
 		return socket.bytesWritten - socket.writableLength - queueOf(socket)
 	}
 
-	end(last: Frame): void {
+	end(last: Frame | null): void {
 		if (this.over) return
-		this.#res.end(last.plain)
+		if (last === null) this.#res.end()
+		else this.#res.end(last.plain)
 		this.uncork()
 	}
 

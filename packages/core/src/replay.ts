@@ -39,6 +39,8 @@ export class Replay implements Joining, TickWork {
 	/** The channels, with how many of the newest messages a newcomer wants. */
 	readonly #channels = new Map<Channel<ManagedStream>, number>()
 	#held: LogEntry[] | undefined = []
+	/** Channels it does not want any more: pages that were asked for before may have entries of them. */
+	readonly #left = new Set<string>()
 	/** It listens to a channel already and has yet to be told where it stands. */
 	#began = false
 	/** Set once all pages are written: live entries up to here were in them. */
@@ -65,7 +67,9 @@ export class Replay implements Joining, TickWork {
 
 	leave(channel: Channel<ManagedStream>): void {
 		this.#channels.delete(channel)
+		this.#left.add(channel.name)
 		channel.joining.delete(this.#connection)
+		this.#held = this.#held?.filter((entry) => entry.channel !== channel.name)
 	}
 
 	live(entry: LogEntry): void {
@@ -140,13 +144,14 @@ export class Replay implements Joining, TickWork {
 			return this.#finish(upTo, upTo)
 		}
 		const entries = 'last' in start ? this.#wanted(page.entries) : page.entries
-		const shared = entries.length === page.entries.length ? page.frame : undefined
-		const seen = entries.filter((entry) => this.#context.mayGet(this.#stream, entry))
+		const seen = entries.filter(
+			(entry) => !this.#left.has(entry.channel) && this.#context.mayGet(this.#stream, entry),
+		)
+		const shared = seen.length === page.entries.length ? page.frame : undefined
 		if (seen.length > 0) this.#send(shared ?? frameOf(...seen))
 		const written = seen.at(-1)
-		if (!page.more) return this.#finish(upTo, written)
 		// At the client's pace: a long replay must not make a client that reads look slow.
-		const next = () => this.#read({ after: upTo }, false)
+		const next = () => (page.more ? this.#read({ after: upTo }, false) : this.#finish(upTo, written))
 		return this.#connection.behind ? this.#connection.drain().then(next) : next()
 	}
 
@@ -180,7 +185,6 @@ export class Replay implements Joining, TickWork {
 		if (last?.seq !== position.seq) this.#send(positionFrame(position))
 		this.#skipTo = position
 		if (covers(this.#context.delivered, position)) {
-			this.#context.flush()
 			this.#join()
 		}
 		return undefined
@@ -191,6 +195,8 @@ export class Replay implements Joining, TickWork {
 	}
 
 	#join(): void {
+		// The run of this tick may hold entries that were in the pages.
+		this.#context.flush()
 		for (const channel of this.#channels.keys()) {
 			channel.joining.delete(this.#connection)
 			channel.listeners.set(this.#connection, this.#stream)
@@ -201,7 +207,7 @@ export class Replay implements Joining, TickWork {
 	/** The log could not be read: the client comes back to where it was, or to another instance. */
 	#fail(error: unknown): void {
 		this.#context.onError(error)
-		this.#connection.finish('closed')
+		this.#connection.finish('closed', null)
 	}
 }
 

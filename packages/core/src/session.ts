@@ -60,7 +60,7 @@ export class Session extends Connection {
 		if (maxAge !== undefined && !this.closed) {
 			// Random, so that clients that came together do not come back together.
 			const age = maxAge * (0.8 + 0.2 * Math.random())
-			this.#schedule(age, () => this.finish('max-age'))
+			this.#schedule(age, () => this.finish('max-age', null))
 		}
 	}
 

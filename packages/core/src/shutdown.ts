@@ -1,4 +1,4 @@
-import { encodeMessage, Frame } from './frame.js'
+import { Frame } from './frame.js'
 import type { ManagedStream } from './managed-stream.js'
 import { Deadline, now, type Timers } from './timers.js'
 
@@ -30,7 +30,7 @@ export function drainStreams(
 			const share = drainMs === 0 ? 1 : Math.min((time - start) / drainMs, 1)
 			while (waiting.length > total * (1 - share)) {
 				const retry = Math.round(RETRY + Math.random() * spread)
-				waiting.pop()?.session.finish('shutdown', goodbye(retry))
+				waiting.pop()?.session.finish('shutdown', comeBack(retry))
 			}
 			if (time - start >= drainMs + GRACE) {
 				for (const stream of lingering) stream.session.destroy()
@@ -44,8 +44,9 @@ export function drainStreams(
 	})
 }
 
-function goodbye(retry: number): Frame {
-	return new Frame(encodeMessage({ event: 'end', retry, data: '' }))
+/** No `end` event: pages take it for the end of the stream and would not come back. */
+function comeBack(retry: number): Frame {
+	return new Frame(`retry:${retry}\n\n`)
 }
 
 function shuffled<T>(items: T[]): T[] {

@@ -27,8 +27,8 @@ export interface Transport extends Corkable {
 	onDrain(callback: () => void): void
 	/** Bytes that have left this process, or anything else that changes whenever the client takes some. */
 	progress(): number
-	/** Writes a last frame and ends the response. */
-	end(last: Frame): void
+	/** Writes a last frame, if there is one, and ends the response. */
+	end(last: Frame | null): void
 	/** Answers 401 with the frame as its body. If the head is out already, it only writes the frame and ends. */
 	reject(body: Frame): void
 	/** Cuts the client off at once. */

@@ -99,7 +99,7 @@ export interface EvConnectionOptions {
 export interface EvOptions<Req = IncomingMessage> extends EvConnectionOptions {
 	/** Lets clients in by a token. The head waits until `authenticate()` has decided. Default: everybody may come. */
 	authentication?: EvAuthenticationOptions<Req> | undefined
-	/** Ends the stream cleanly after 80–100 % of so many ms (random); the client comes back. Default: never. */
+	/** Ends the stream cleanly, without the event `end`, after 80–100 % of so many ms (random); the client comes back. Default: never. */
 	maxAge?: number | undefined
 }
 

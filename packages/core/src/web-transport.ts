@@ -95,8 +95,8 @@ export class WebTransport implements Transport {
 		return this.#taken
 	}
 
-	end(last: Frame): void {
-		this.write(last)
+	end(last: Frame | null): void {
+		if (last !== null) this.write(last)
 		this.#finish()
 	}
 

@@ -98,7 +98,7 @@ for at = 5 + count * 4, #ARGV, 4 do
   local length, except, payload = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   s.seq = s.seq + 1
   local seq, prev = str(s.seq), str(last[i])
-  redis.call('XADD', KEYS[3 + i], 'MAXLEN', '=', sizes[i], seq .. '-0', 'v', prev, 'p', payload, 'x', except)
+  redis.call('XADD', KEYS[3 + i], 'MAXLEN', sizes[i], seq .. '-0', 'v', prev, 'p', payload, 'x', except)
   last[i] = s.seq
   if runChannel and runChannel ~= i then
     redis.call('PUBLISH', topics[runChannel], table.concat(run))
