@@ -25,8 +25,8 @@ export interface EvChannelSource {
 export interface Joining {
 	/** A live entry of a channel it waits for. It may become a listener at this moment, and get it as one. */
 	live(entry: LogEntry): void
-	/** Live entries were lost: what it holds is not complete. */
-	gap(): void
+	/** Live entries up to `position` were lost. It may become a listener at this moment, and be reset as one. */
+	gap(position: LogPosition): void
 	/** It does not want the channel any more. */
 	leave(channel: unknown): void
 }

@@ -187,7 +187,7 @@ export class Hub implements LogReceiver, ReplayContext {
 		const channel = this.#channels.get(name)
 		if (channel === undefined) return
 		this.#fanOut.flush()
-		for (const joining of channel.joining.values()) joining.gap()
+		for (const joining of channel.joining.values()) joining.gap(position)
 		for (const stream of channel.listeners.values()) this.#reset(stream, position, reason)
 	}
 

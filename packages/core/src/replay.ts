@@ -61,6 +61,7 @@ export class Replay implements Joining, TickWork {
 			this.#began = true
 		} else {
 			this.#channels.set(channel, last)
+			this.#left.delete(channel.name)
 			channel.joining.set(this.#connection, this)
 		}
 	}
@@ -81,8 +82,10 @@ export class Replay implements Joining, TickWork {
 		} else if (entry.epoch !== skipTo.epoch || entry.seq > skipTo.seq) this.#join()
 	}
 
-	gap(): void {
-		this.#held = undefined
+	gap(position: LogPosition): void {
+		if (this.#skipTo === undefined) this.#held = undefined
+		// Its pages may have reached further than what was lost; if not, it is a listener that missed something.
+		else if (!covers(this.#skipTo, position)) this.#join()
 	}
 
 	endTick(): void {

@@ -74,6 +74,7 @@ describe.runIf((await redisKind()) === 'binary')('States when Redis fails', () =
 		proxy.refuse(false)
 		expect(await Promise.all(waiting)).toEqual([102, 103])
 		await until(() => other.get() === 103)
+		await until(() => client.status === 'ready')
 		expect(await hasty.set((value) => value + 5)).toBe(5)
 	})
 

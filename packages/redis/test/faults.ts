@@ -1,0 +1,47 @@
+/**
+ * The full fault run: `pnpm --filter @evstream/redis faults [--seed n] [--history n] [--seconds n] …`. Prints its seed,
+ * what happened and what was found; ends with 1 if a message was lost, doubled or out of order.
+ */
+import { parseArgs } from 'node:util'
+import { redisKind } from '@evstream/testkit'
+import { noFleetOn, runFleet } from './support/fleet.js'
+
+const FULL = {
+	clients: 200,
+	eventSources: 10,
+	channels: 5,
+	instances: 3,
+	publishers: 2,
+	rate: 2500,
+	seconds: 20,
+	kills: 3,
+	cuts: 5,
+	subscriberKills: 2,
+	history: 20_000,
+	seed: Math.floor(Math.random() * 2 ** 31),
+}
+
+const { values } = parseArgs({
+	args: process.argv.slice(2).filter((arg) => arg !== '--'),
+	options: Object.fromEntries(Object.keys(FULL).map((name) => [name, { type: 'string' } as const])),
+})
+const given = Object.entries(values).map(([name, value]) => [name, Number(value)] as const)
+const options = { ...FULL, ...Object.fromEntries(given) }
+const obstacle = noFleetOn(await redisKind())
+
+if (obstacle !== undefined) {
+	console.log(`skipped: ${obstacle}`)
+} else {
+	console.log(`seed ${options.seed}`, options)
+	const begin = performance.now()
+	const log = (text: string): void =>
+		console.log(`${((performance.now() - begin) / 1000).toFixed(1).padStart(6)} s  ${text}`)
+	const report = await runFleet({ ...options, log })
+	console.log(report)
+	const { lost, doubled, disordered, different, resets, messages } = report
+	// A history that keeps everything leaves no reason for a reset.
+	const wrongResets = options.history * options.channels >= messages ? resets : 0
+	const failed = lost + doubled + disordered + different + wrongResets > 0
+	console.log(failed ? `FAILED with seed ${options.seed}` : 'ok')
+	process.exitCode = failed ? 1 : 0
+}
