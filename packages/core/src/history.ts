@@ -13,8 +13,13 @@ const CACHED_BYTES = 16 * 1_048_576
 /** How many pages are remembered, whatever their size. */
 const CACHED_PAGES = 64
 
-/** The frame of log entries: the id of each is its position. */
-export function frameOf(...entries: readonly LogEntry[]): Frame {
+/** The frame of a log entry: its id is its position. */
+export function frameOf(entry: LogEntry): Frame {
+	return new Frame(withId(entry.payload, formatPosition(entry)))
+}
+
+/** One frame of many log entries. */
+export function frameOfAll(entries: readonly LogEntry[]): Frame {
 	let text = ''
 	for (const entry of entries) text += withId(entry.payload, formatPosition(entry))
 	return new Frame(text)
@@ -82,7 +87,7 @@ export class HistoryReader {
 	#framed(page: LogPage): HistoryPage {
 		const { entries } = page
 		if (entries.length === 0 || entries.some(this.#isPrivate)) return { ...page, frame: undefined }
-		return { ...page, frame: frameOf(...entries) }
+		return { ...page, frame: frameOfAll(entries) }
 	}
 
 	#keep<Page extends Awaitable<HistoryPage>>(key: string, page: Page): Page {

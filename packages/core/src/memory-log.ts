@@ -86,15 +86,15 @@ export class MemoryLog implements ChannelLog {
 
 	read(channels: readonly string[], start: LogStart): LogPage {
 		const time = this.#clock()
-		const entries: LogEntry[] = []
 		if ('last' in start) {
-			for (const channel of channels) entries.push(...this.#newest(channel, start.last, time))
-		} else {
-			const { after } = start
-			const reset = this.#unreadable(channels, after, time)
-			if (reset !== undefined) return { upTo: this.position, entries: [], more: false, reset }
-			for (const channel of channels) entries.push(...this.#after(channel, after.seq, time))
+			const entries = channels.flatMap((channel) => this.#newest(channel, start.last, time))
+			entries.sort((a, b) => a.seq - b.seq)
+			return { upTo: this.position, entries, more: false }
 		}
+		const { after } = start
+		const reset = this.#unreadable(channels, after, time)
+		if (reset !== undefined) return { upTo: this.position, entries: [], more: false, reset }
+		const entries = channels.flatMap((channel) => this.#after(channel, after.seq, time))
 		entries.sort((a, b) => a.seq - b.seq)
 		const last = entries[PAGE - 1]
 		if (entries.length <= PAGE || last === undefined) return { upTo: this.position, entries, more: false }

@@ -1,7 +1,14 @@
 import type { Channel, Joining } from './channel.js'
 import type { Connection } from './connection.js'
 import type { Frame } from './frame.js'
-import { frameOf, type HistoryPage, type HistoryReader, positionFrame, resetFrame } from './history.js'
+import {
+	frameOf,
+	frameOfAll,
+	type HistoryPage,
+	type HistoryReader,
+	positionFrame,
+	resetFrame,
+} from './history.js'
 import type { Awaitable, LogEntry, LogPosition, LogStart } from './log.js'
 import type { ManagedStream } from './managed-stream.js'
 import { parsePosition } from './position.js'
@@ -151,7 +158,7 @@ export class Replay implements Joining, TickWork {
 			(entry) => !this.#left.has(entry.channel) && this.#context.mayGet(this.#stream, entry),
 		)
 		const shared = seen.length === page.entries.length ? page.frame : undefined
-		if (seen.length > 0) this.#send(shared ?? frameOf(...seen))
+		if (seen.length > 0) this.#send(shared ?? frameOfAll(seen))
 		const written = seen.at(-1)
 		// At the client's pace: a long replay must not make a client that reads look slow.
 		const next = () => (page.more ? this.#read({ after: upTo }, false) : this.#finish(upTo, written))
