@@ -17,7 +17,7 @@ const problems = []
 /** What users are told to import, and values of each entry that must be there. */
 const ENTRIES = {
 	'@evstream/core': ['Evstream', 'EvStreamManager', 'EvError', 'MemoryLog'],
-	'@evstream/core/contract': ['stateStoreContract'],
+	'@evstream/core/contract': ['stateStoreContract', 'channelLogContract'],
 	'@evstream/state': ['EvState', 'EvStateManager'],
 	'@evstream/pubsub': ['EvRedisPubSub', 'RedisBus'],
 	'@evstream/redis': ['EvRedisAdapter'],

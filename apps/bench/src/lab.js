@@ -9,9 +9,10 @@ import { Remote } from './rpc.js'
 /**
  * @param {'server' | 'load'} role
  * @param {readonly string[]} args
+ * @param {string} [program] The file in this folder that it runs, without its ending.
  */
-function launch(role, args) {
-	const main = fileURLToPath(new URL(`./${role}/main.js`, import.meta.url))
+export function launch(role, args, program = `${role}/main`) {
+	const main = fileURLToPath(new URL(`./${program}.js`, import.meta.url))
 	const [file, argv] = command(role, ['--expose-gc', main, ...args])
 	// No inherited options: a loader or an export condition would measure something else.
 	const env = { ...process.env, NODE_ENV: 'production', NODE_OPTIONS: '' }

@@ -1,13 +1,16 @@
 /** The command line. */
 import { parseArgs } from 'node:util'
 import { cases } from './cases/index.js'
-import { contenders } from './contenders/index.js'
+import { contenders as inLab } from './contenders/index.js'
+
+/** Every contender of every case, those of the lab in its order. */
+const contenders = [...new Set([...Object.keys(inLab), ...cases.flatMap((one) => one.contenders)])]
 
 export const USAGE = `Usage: pnpm bench [case …] [options]
 
 Cases: ${cases.map(({ name }) => name).join(', ')} (all if none is named)
 
-  --only <a,b>   these contenders only: ${Object.keys(contenders).join(', ')}
+  --only <a,b>   these contenders only: ${contenders.join(', ')}
   --reps <n>     repetitions of each contender, interleaved (3; 1 with --quick)
   --quick        small sizes, to see that everything works; the figures mean nothing
   --help
@@ -25,9 +28,9 @@ export function options(argv) {
 	for (const name of positionals) {
 		if (!cases.some((one) => one.name === name)) throw new UsageError(`There is no case "${name}".`)
 	}
-	const only = values.only?.split(',').map((name) => name.trim()) ?? Object.keys(contenders)
+	const only = values.only?.split(',').map((name) => name.trim()) ?? contenders
 	for (const name of only) {
-		if (!Object.hasOwn(contenders, name)) throw new UsageError(`There is no contender "${name}".`)
+		if (!contenders.includes(name)) throw new UsageError(`There is no contender "${name}".`)
 	}
 	const quick = values.quick === true
 	const reps = Number(values.reps ?? (quick ? 1 : 3))

@@ -31,7 +31,8 @@ export function rows(one, result) {
 		const row = [version === null || name === 'evstream' ? name : `${name} ${version}`]
 		for (const metric of one.metrics) {
 			const own = value(name, metric)
-			row.push(own === undefined || failures.length > 0 ? 'failed' : own.toFixed(metric.digits))
+			if (own === undefined || failures.length > 0) row.push('failed')
+			else row.push(Number.isNaN(own) ? '–' : own.toFixed(metric.digits))
 			if (!metric.ratio) continue
 			for (const reference of references) {
 				const other = value(reference, metric)

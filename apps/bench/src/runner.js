@@ -25,6 +25,7 @@ async function measure(one, contender, quick) {
 				return lab
 			},
 			quick ? one.sizes.quick : one.sizes.full,
+			contender,
 		)
 	} finally {
 		await Promise.all(labs.map((lab) => lab.close()))

@@ -6,18 +6,22 @@ import { markdown, rows, targetRows } from './report.js'
 import { load } from './results.js'
 
 /** @import { CaseResult } from './results.js' */
+/** @import { Case } from './types.js' */
 
 const quick = process.argv.includes('--quick')
 const file = fileURLToPath(new URL('../../../docs/benchmarks.md', import.meta.url))
 
-/** @param {CaseResult} result */
-function conditions({ date, machine, sizes, contenders }) {
+/**
+ * @param {Case} one
+ * @param {CaseResult} result
+ */
+function conditions({ setting }, { date, machine, sizes, contenders }) {
 	const counts = Object.values(contenders).map(({ runs, failures }) => runs.length + failures.length)
 	const reps = [...new Set([Math.min(...counts), Math.max(...counts)])].join(' to ')
 	const { node, os, cpu, cores, memoryGb, pinned } = machine
 	return (
 		`${date.slice(0, 10)}, Node ${node}, ${os}, ${cpu}, ${cores} cores, ${memoryGb} GB, ` +
-		`${pinned ? 'server and load client on a core each' : 'processes not pinned'}, median of ${reps}.${quick ? ` Quick sizes: ${JSON.stringify(sizes)}.` : ''}`
+		`${setting ?? (pinned ? 'server and load client on a core each' : 'processes not pinned')}, median of ${reps}.${quick ? ` Quick sizes: ${JSON.stringify(sizes)}.` : ''}`
 	)
 }
 
@@ -35,7 +39,7 @@ const sections = measured.map(({ one, result }) => {
 	const failures = Object.entries(result.contenders)
 		.filter(([, { failures }]) => failures.length > 0)
 		.map(([name, { failures }]) => `Not timed: ${name} (${failures[0]}).`)
-	return [`## ${one.title}`, conditions(result), markdown(rows(one, result)), ...failures].join('\n\n')
+	return [`## ${one.title}`, conditions(one, result), markdown(rows(one, result)), ...failures].join('\n\n')
 })
 
 const targets = measured.flatMap(({ result }) => targetRows(result))

@@ -8,8 +8,9 @@ import { median } from './stats.js'
  * @property {string} case
  * @property {string} metric
  * @property {string} what
- * @property {string} [against] The contender it is compared with; without one `max` is the value itself.
- * @property {number} max
+ * @property {string} [against] The contender it is compared with; without one the limit is for the value itself.
+ * @property {number} [max]
+ * @property {number} [min] In place of `max`: more is better.
  */
 
 /** @typedef {{ target: Target, status: 'ok' | 'MISSED' | 'not measured', detail: string }} Verdict */
@@ -33,6 +34,10 @@ export const targets = [
 	{ case: 'slow', metric: 'lost', what: 'events lost by fast clients beside slow ones', max: 0 },
 	{ case: 'slow', metric: 'p99Ratio', what: 'p99 of fast clients against a run without slow ones', max: 1.2 },
 	{ case: 'hold', metric: 'missing', what: 'connections held but not reached', max: 0 },
+	{ case: 'state', metric: 'number', what: 'set a second in one process, a number', min: 100_000 },
+	{ case: 'state', metric: 'object', what: 'set a second in one process, an object', min: 100_000 },
+	{ case: 'state', metric: 'four', what: 'set a second, 4 processes × 64', min: 50_000 },
+	{ case: 'state', metric: 'fourMany', what: 'set a second, 4 processes × 1,000', min: 50_000 },
 ]
 
 /**
@@ -62,8 +67,14 @@ export function verdicts(result) {
 			const other = target.against === undefined ? 1 : value(result, target.against, target.metric)
 			if (own === undefined || other === undefined) return { target, status: 'not measured', detail: '' }
 			const measured = own / other
+			const { min, max = Number.POSITIVE_INFINITY } = target
 			// NaN is a miss.
-			return { target, status: measured <= target.max ? 'ok' : 'MISSED', detail: measured.toFixed(2) }
+			const reached = min === undefined ? measured <= max : measured >= min
+			return {
+				target,
+				status: reached ? 'ok' : 'MISSED',
+				detail: measured.toFixed(min === undefined ? 2 : 0),
+			}
 		})
 }
 
@@ -71,6 +82,7 @@ export function verdicts(result) {
  * @param {Target} target
  * @returns {string} For example "≤ 1.08 × raw-socket".
  */
-export function limit({ against, max }) {
-	return against === undefined ? `≤ ${max}` : `≤ ${max.toFixed(2)} × ${against}`
+export function limit({ against, max, min }) {
+	if (min !== undefined) return `≥ ${min}`
+	return against === undefined ? `≤ ${max}` : `≤ ${max?.toFixed(2)} × ${against}`
 }

@@ -104,8 +104,12 @@ export interface Case {
 	readonly metrics: readonly Metric[]
 	/** Runs of a contender when `reps` are asked for. */
 	repetitions?(contender: string, reps: number): number
+	/** Why it cannot run on this machine. */
+	obstacle?(): string | undefined
+	/** Where its processes run, if it does without the lab. */
+	readonly setting?: string
 	readonly sizes: { readonly full: Sizes; readonly quick: Sizes }
-	measure(lab: LabOpener, sizes: Sizes): Promise<Figures>
+	measure(lab: LabOpener, sizes: Sizes, contender: string): Promise<Figures>
 }
 
 /** Numbers that differ between a full and a quick run. `connections` is the most one server holds at a time. */
@@ -113,3 +117,21 @@ export type Sizes = Readonly<Record<string, number>> & { readonly connections: n
 
 /** Starts a fresh server and load client. */
 export type LabOpener = () => Promise<import('./lab.js').Lab>
+
+/** A number that several processes change. */
+export interface Counter {
+	/** Adds one; resolves once that is confirmed. */
+	add(): Promise<unknown>
+	value(): number | Promise<number>
+}
+
+/** What one of the processes says about its changes. */
+export interface ChangeReport {
+	/** All that were confirmed. */
+	readonly done: number
+	/** Those within the measured time, per second. */
+	readonly perSecond: number
+	/** How long one took, ms. */
+	readonly p50: number
+	readonly p99: number
+}

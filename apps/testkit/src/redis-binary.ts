@@ -77,6 +77,8 @@ export class RedisBinary {
 		this.#child = undefined
 		this.#guard?.kill('SIGKILL')
 		if (!child || child.exitCode !== null || child.signalCode !== null) return
+		// It must not keep the process alive, but who waits for its end has to see it.
+		child.ref()
 		const exited = once(child, 'exit')
 		child.kill('SIGKILL')
 		await exited

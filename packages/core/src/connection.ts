@@ -31,6 +31,8 @@ export abstract class Connection implements Timed, TransportOwner {
 	#lastComment = 0
 	/** Set while bytes wait beyond the high-water mark. */
 	#behind = false
+	/** It fell behind in this turn of the event loop, on a transport where only the next one shows what it takes. */
+	#unproved = false
 	/** Frames are left out: the stream has ended or, with `slow: 'drop'`, the client has to catch up first. */
 	#mute = false
 	/** For each conflated channel, the frame a client that is behind gets once it caught up. */
@@ -170,12 +172,12 @@ export abstract class Connection implements Timed, TransportOwner {
 		this.#transport.destroy()
 	}
 
-	onDue(time: number): number | undefined {
-		const { heartbeat, keepAlive } = this.settings
+	onDue(time: number): number {
+		const { heartbeat, keepAlive, stallTimeout } = this.settings
 		// Bytes that wait say that the client is slow, not that the line is silent; the stall deadline is for that.
 		if (this.waiting > 0) {
 			this.#watch()
-			return time + (heartbeat ?? keepAlive ?? 0)
+			return time + (heartbeat ?? keepAlive ?? stallTimeout)
 		}
 		if (heartbeat !== undefined && time >= this.#lastWrite + heartbeat) this.write(HEARTBEAT, time)
 		else if (keepAlive !== undefined && time >= Math.max(this.#lastWrite, this.#lastComment) + keepAlive) {
@@ -185,20 +187,19 @@ export abstract class Connection implements Timed, TransportOwner {
 		return this.#nextDue()
 	}
 
-	#nextDue(): number | undefined {
-		const { heartbeat, keepAlive } = this.settings
+	#nextDue(): number {
+		const { heartbeat, keepAlive, stallTimeout } = this.settings
 		const beat = heartbeat === undefined ? Number.POSITIVE_INFINITY : this.#lastWrite + heartbeat
 		const comment =
 			keepAlive === undefined
 				? Number.POSITIVE_INFINITY
 				: Math.max(this.#lastWrite, this.#lastComment) + keepAlive
-		const due = Math.min(beat, comment)
-		return due === Number.POSITIVE_INFINITY ? undefined : due
+		// Also without both: bytes may wait that are too few for the client to count as behind.
+		return Math.min(beat, comment, now() + stallTimeout)
 	}
 
 	#arm(): void {
-		const due = this.#nextDue()
-		if (due !== undefined) this.timers.add(this, due)
+		this.timers.add(this, this.#nextDue())
 	}
 
 	/** The budget is used up, exactly: what was held back for the tick has been offered to the kernel. */
@@ -207,6 +208,7 @@ export abstract class Connection implements Timed, TransportOwner {
 		transport.flush()
 		const { waiting } = transport
 		if (waiting === 0 || waiting + frame.length <= this.settings.maxBuffer) return false
+		if (this.#unproved) return false
 		if (this.settings.slow === 'disconnect') {
 			this.finish('slow')
 		} else {
@@ -224,6 +226,12 @@ export abstract class Connection implements Timed, TransportOwner {
 
 	#setBehind(transport: Transport): void {
 		this.#behind = true
+		if (!transport.exact) {
+			this.#unproved = true
+			setImmediate(() => {
+				this.#unproved = false
+			})
+		}
 		transport.onDrain(() => this.#caughtUp())
 		this.#watch()
 	}

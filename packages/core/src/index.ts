@@ -27,8 +27,10 @@ export type {
 export { EvStreamManager } from './manager.js'
 export type { EvManagerOptions } from './manager-options.js'
 export { MemoryLog } from './memory-log.js'
+export { MemoryStateStore } from './memory-state-store.js'
 export type {
 	CommitResult,
+	OperationId,
 	RegisteredState,
 	RegistryWatcher,
 	StateStore,

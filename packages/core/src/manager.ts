@@ -17,6 +17,7 @@ import { Timers } from './timers.js'
 import type { Transport, TransportOwner } from './transport.js'
 import type {
 	EvAuthenticatedWebStream,
+	EvAuthenticationOptions,
 	EvConnectionOptions,
 	EvListenOptions,
 	EvManagedStream,
@@ -117,7 +118,9 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 	 */
 	createResponse(
 		request: Request,
-		options: EvOptions<Request> & { authentication: NonNullable<EvOptions<Request>['authentication']> },
+		options: Omit<EvOptions<Request>, 'authentication'> & {
+			authentication: EvAuthenticationOptions<Request>
+		},
 	): EvAuthenticatedWebStream<Channels>
 	createResponse(
 		request: Request,

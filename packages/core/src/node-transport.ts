@@ -56,7 +56,11 @@ export class NodeTransport implements Transport {
 		// On the response: behind a body parser the request never says `close`.
 		res.on('close', gone)
 		// A pipelined response that has no socket yet is not told when the client leaves.
-		if (res.socket === null) req.socket.once('close', gone)
+		if (res.socket === null) {
+			const { socket } = req
+			socket.once('close', gone)
+			res.once('close', () => socket.off('close', gone))
+		}
 	}
 
 	get request(): RequestView<IncomingMessage> {
@@ -78,6 +82,10 @@ export class NodeTransport implements Transport {
 		if (this.#socket !== undefined) return this.#socket.writableLength
 		// Behind a compressor bytes wait where nobody sees them; what was written since it asked to pause bounds them.
 		return Math.max(this.#refused, this.#res.writableLength)
+	}
+
+	get exact(): boolean {
+		return this.#socket !== undefined
 	}
 
 	get behind(): boolean {
@@ -124,8 +132,11 @@ export class NodeTransport implements Transport {
 	}
 
 	onDrain(callback: () => void): void {
-		if (this.#socket !== undefined) this.#socket.once('drain', callback)
-		else this.#onDrain = callback
+		const socket = this.#socket
+		if (socket === undefined) this.#onDrain = callback
+		else if (socket.writableNeedDrain) socket.once('drain', callback)
+		// Fewer bytes wait than make a socket say `drain`; an empty write is done when they are gone.
+		else socket.write('', () => callback())
 	}
 
 	progress(): number {

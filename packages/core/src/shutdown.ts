@@ -28,6 +28,8 @@ export function drainStreams(
 	return new Promise((resolve) => {
 		const step = (time: number): number | undefined => {
 			const share = drainMs === 0 ? 1 : Math.min((time - start) / drainMs, 1)
+			// Those whose clients left meanwhile are not waited for.
+			while (waiting.at(-1)?.closed) waiting.pop()
 			while (waiting.length > total * (1 - share)) {
 				const retry = Math.round(RETRY + Math.random() * spread)
 				waiting.pop()?.session.finish('shutdown', comeBack(retry))

@@ -21,6 +21,8 @@ export interface Transport extends Corkable {
 	readonly over: boolean
 	/** Until `uncork`, which is called at the end of the tick, writes become one. */
 	cork(): void
+	/** `flush` makes `waiting` exact. If not, only the next turn of the event loop shows what the client takes. */
+	readonly exact: boolean
 	/** Hands everything that is held back for the tick to the channel to the client now, so that `waiting` is exact. */
 	flush(): void
 	/** Calls back once when nothing waits any more; not if the client goes before. */

@@ -64,6 +64,8 @@ export type EvAuthenticationOptions<Req = IncomingMessage> = EvRevalidate &
 		| {
 				/** The app looks for itself. */
 				method: 'custom'
+				/** Not used. Here so that `verify` is typed also when `method` is left out. */
+				param?: undefined
 				verify: (req: Req) => EvVerifyResult | Promise<EvVerifyResult>
 		  }
 	)

@@ -14,6 +14,7 @@ const HIGH_WATER_MARK = 65_536
 export class WebTransport implements Transport {
 	/** Made by `open` or `reject`. */
 	readonly response: Promise<Response>
+	readonly exact = false
 	readonly #respond: (response: Response) => void
 	readonly #owner: TransportOwner
 	// Held so that its signal is not collected while the stream lives (nodejs/node#55428).
@@ -31,7 +32,9 @@ export class WebTransport implements Transport {
 			respond = resolve
 		})
 		this.#respond = (response) => respond?.(response)
-		request.signal.addEventListener('abort', this.#abort, { once: true })
+		// Who is gone already says `abort` to nobody, and the handler still wants a response.
+		if (request.signal.aborted) this.#answer(null, 204, {})
+		else request.signal.addEventListener('abort', this.#abort, { once: true })
 	}
 
 	/** The response of a stream that was opened at once. */

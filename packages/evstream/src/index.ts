@@ -44,6 +44,8 @@ export {
 	type LogRetention,
 	type LogStart,
 	MemoryLog,
+	MemoryStateStore,
+	type OperationId,
 	type RegisteredState,
 	type RegistryWatcher,
 	type ResetReason,

@@ -107,14 +107,14 @@ describe.each(frameworks)('on %s', (_name, start) => {
 		expect(news.map(({ data }) => data)).toEqual(['missed', 'live'])
 	})
 
-	it('ends its streams on shutdown', async () => {
+	it('tells clients when to come back and ends their streams on shutdown', async () => {
 		const manager = new EvStreamManager()
 		const port = await start(manager)
 		const client = await follow(`http://127.0.0.1:${port}/events`)
 		await until(() => manager.stats().connections === 1)
 		await manager.close()
 		await client.closed
-		expect(client.raw).toMatch(/(^|\n\n)event:end\nretry:\d+\ndata:\n\n$/)
+		expect(client.raw).toMatch(/(^|\n\n)retry:\d+\n\n$/)
 	})
 
 	it('leaves other routes alone', async () => {
@@ -143,7 +143,7 @@ describe('on node:http2', () => {
 		expect(headers).not.toHaveProperty('connection')
 		await manager.send('news', { event: 'news', data: 'over HTTP/2' })
 		await manager.close()
-		expect(await text(request)).toMatch(/^event:news\ndata:over HTTP\/2\n\nevent:end\n/)
+		expect(await text(request)).toMatch(/^event:news\ndata:over HTTP\/2\n\nretry:\d+\n\n$/)
 	})
 
 	it('answers a client that speaks HTTP/1.1', async () => {

@@ -5,6 +5,8 @@ import { isComplete, type LogRead, merge, type ReadFrom, type ReadLog } from './
 interface Tracked {
 	open: boolean
 	last: number
+	/** The subscriber was lost while it was opening: what was dropped may lie after where the log stood. */
+	unsure: boolean
 }
 
 /** The most entries that wait while a repair reads; over that they are read from the log too. */
@@ -39,6 +41,8 @@ export class Inbox {
 	/** Entries that wait while `#paused`. */
 	#queue: LogEntry[] = []
 	#paused: 'lost' | 'repairing' | undefined
+	/** Something was dropped, or a channel opened, that the repair that is running may have read too early for. */
+	#behind = false
 	/** The repair that is running: a newer one makes it stop. */
 	#running: object | undefined
 	#retry: NodeJS.Timeout | undefined
@@ -51,7 +55,7 @@ export class Inbox {
 
 	/** The channel is being subscribed: its entries may arrive from now on. */
 	opening(channel: string): void {
-		this.#channels.set(channel, { open: false, last: 0 })
+		this.#channels.set(channel, { open: false, last: 0, unsure: this.#paused === 'lost' })
 	}
 
 	/** The channel is subscribed, and the log stood at `head` after that. Gives the position from which on it is certain. */
@@ -62,8 +66,10 @@ export class Inbox {
 		tracked.last =
 			this.#epoch === undefined || this.#epoch === head.epoch ? Math.max(tracked.last, head.seq) : head.seq
 		tracked.open = true
+		if (this.#paused !== undefined) this.#behind = true
 		if (this.#epoch === undefined || !this.#standsOnOthers(tracked)) this.#epoch = head.epoch
-		else if (this.#epoch !== head.epoch) this.#repair()
+		else if (this.#epoch !== head.epoch) tracked.unsure = true
+		if (tracked.unsure && this.#paused === undefined) this.#repair()
 		return { epoch: head.epoch, seq: tracked.last }
 	}
 
@@ -85,14 +91,18 @@ export class Inbox {
 		for (const entry of entries) {
 			if (this.#paused === undefined) this.#take(entry)
 			else if (this.#queue.length < QUEUE) this.#queue.push(entry)
+			else this.#behind = true
 		}
 	}
 
 	/** The subscriber was lost: from here on there are holes. */
 	lost(): void {
 		this.#paused = 'lost'
+		// A repair that ends now must not let in what comes before all channels are back.
+		this.#running = undefined
 		this.#queue = []
 		clearTimeout(this.#retry)
+		for (const tracked of this.#channels.values()) if (!tracked.open) tracked.unsure = true
 	}
 
 	/** All channels are subscribed again. */
@@ -161,22 +171,25 @@ export class Inbox {
 	/** Delivers what the log has after what was delivered, on every channel, merged. `false`: it was overtaken. */
 	async #fill(run: object): Promise<boolean> {
 		let more = true
-		while (more) {
+		while (more || this.#behind) {
+			this.#behind = false
 			const names = [...this.#channels].filter(([, { open }]) => open).map(([name]) => name)
-			if (names.length === 0) return true
+			if (names.length === 0) break
+			const waiting = this.#queue.length
 			const reads = await this.#read(names)
 			if (this.#running !== run || this.#closed) return false
-			more = false
-			for (const { names: read, log } of reads) {
-				if (log.head.epoch !== this.#epoch) {
-					this.#enter(log)
-					more = true
-					break
-				}
-				if (this.#deliver(read, log)) more = true
-			}
+			const other = reads.find(({ log }) => log.head.epoch !== this.#epoch)
+			more = true
+			if (other === undefined) more = this.#deliver(reads)
+			else this.#enter(other.log)
+			if (!more) this.#forgetOver(waiting)
 		}
 		return true
+	}
+
+	/** Of the first entries that wait, those of another epoch: the log was read after they came, so theirs is over. */
+	#forgetOver(count: number): void {
+		this.#queue = this.#queue.filter(({ epoch }, index) => index >= count || epoch === this.#epoch)
 	}
 
 	async #read(names: readonly string[]): Promise<{ names: readonly string[]; log: LogRead }[]> {
@@ -210,23 +223,29 @@ export class Inbox {
 	}
 
 	/** Delivers what was read. `true`: there is more to read. */
-	#deliver(names: readonly string[], log: LogRead): boolean {
-		for (const [index, name] of names.entries()) {
-			const tracked = this.#channels.get(name)
-			const channel = log.channels[index]
-			if (tracked === undefined || channel === undefined) continue
-			if (isComplete(channel, tracked.last, log.floor)) continue
-			tracked.last = log.head.seq
-			this.#reset(name, log.head, 'gap')
+	#deliver(reads: readonly { names: readonly string[]; log: LogRead }[]): boolean {
+		for (const { names, log } of reads) {
+			for (const [index, name] of names.entries()) {
+				const tracked = this.#channels.get(name)
+				const channel = log.channels[index]
+				if (tracked === undefined || channel === undefined) continue
+				if (isComplete(channel, tracked.last, log.floor)) continue
+				tracked.last = log.head.seq
+				this.#reset(name, log.head, 'gap')
+			}
 		}
-		const { entries, more } = merge(log)
+		// Positions cover all channels, so none may be ahead. What later reads saw after `upTo` waits in the queue too.
+		const merged = reads.map(({ log }) => merge(log))
+		const upTo = Math.min(...merged.map((part) => part.upTo.seq))
+		const entries = merged.flatMap((part) => part.entries.filter(({ seq }) => seq <= upTo))
+		if (reads.length > 1) entries.sort((a, b) => a.seq - b.seq)
 		for (const entry of entries) {
 			const tracked = this.#channels.get(entry.channel)
 			if (tracked === undefined || !tracked.open || entry.seq <= tracked.last) continue
 			tracked.last = entry.seq
 			this.#receiver.deliver(entry)
 		}
-		return more
+		return merged.some(({ more }) => more)
 	}
 
 	#reset(channel: string, position: LogPosition, reason: 'gap' | 'epoch'): void {

@@ -35,7 +35,7 @@ const LENGTH_LIMIT = 64 * 1_048_576
  * each round trip.
  *
  * A batch is made only when Redis is there. What waits longer than the deadline before that was never sent, and is
- * refused.
+ * refused. What was sent gets at least half of the deadline for its answer.
  */
 export class Outbox {
 	readonly #publisher: Publisher
@@ -105,8 +105,10 @@ export class Outbox {
 			const last = batch.at(-1)
 			if (last === undefined) break
 			try {
+				// What was sent cannot be called back. To give it only what a full queue left over would refuse, one after
+				// the other, batches that Redis accepts, and never catch up.
 				const left = this.#deadline - (performance.now() - last.since)
-				const first = await this.#publisher.publish(batch, Math.max(left, 1))
+				const first = await this.#publisher.publish(batch, Math.max(left, this.#deadline / 2))
 				for (const [index, { accept }] of batch.entries()) {
 					accept({ epoch: first.epoch, seq: first.seq + index })
 				}

@@ -4,6 +4,7 @@ import {
 	EvClosedError,
 	EvInvalidMessageError,
 	EvUnavailableError,
+	type OperationId,
 	type RegisteredState,
 	type RegistryWatcher,
 	type StateStore,
@@ -24,8 +25,6 @@ import {
 	STATE_SCRIPTS,
 } from './state-scripts.js'
 import { publishedState, storedState } from './stored-state.js'
-
-type OperationId = Parameters<StateStore['commit']>[3]
 
 /** The states of all instances on one Redis. The bus sees to deadlines and connections. */
 export class RedisStateStore implements StateStore {

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
+import { stateStoreContract } from '@evstream/core/contract'
 import { RedisBus } from '@evstream/pubsub'
 import { startRedis, type TestRedis } from '@evstream/testkit'
 import { afterAll, beforeAll, describe, it } from 'vitest'
-import { stateStoreContract } from '../../core/src/contract/state-store-contract.js'
 import { RedisNames } from '../src/keys.js'
 import { RedisStateStore } from '../src/redis-state-store.js'
 

@@ -1,53 +1,20 @@
-import { randomUUID } from 'node:crypto'
-import {
-	type CommitResult,
-	EvClosedError,
-	EvConflictError,
-	EvInvalidMessageError,
-	EvUnavailableError,
-	type StateStore,
-	type StoredState,
-	type Unwatch,
-} from '@evstream/core'
-import { Change, refuseAsync, rejected } from './change.js'
+import { type CommitResult, EvClosedError, type StateStore, type StoredState } from '@evstream/core'
+import { refuseAsync, rejected } from './change.js'
 import { copyStrict } from './copy.js'
 import type { Engine } from './engine.js'
-import { Fold, type FoldRules } from './fold.js'
 import type { Outlet } from './outlet.js'
+import { type Flight, PendingChanges } from './pending-changes.js'
 import { Recurring } from './recurring.js'
 import type { Settings } from './settings.js'
 import { Shown } from './shown.js'
+import { StoreWatch } from './store-watch.js'
+import { ValueRules } from './value-rules.js'
 import { isClosed, Worker } from './worker.js'
 
-/** Changes that wait hold about this much of values, in characters of JSON, but at least so many changes. */
-const PENDING_MEMORY = 64 * 1024 * 1024
-const PENDING_LEAST = 100
-
-/** Changes on their way to the store. */
-interface Flight<T> {
-	readonly fold: Fold<T>
-	readonly id: { readonly writer: string; readonly number: number }
-	/** The stamp it will have once it is committed. */
-	readonly stamp: string
-	/** What the changes were applied on. */
-	readonly expected: StoredState
-	/** The value after them; `undefined` if it is the old one, and all there is to do is to see that it still is. */
-	readonly json: string | undefined
-	/** Somebody else committed since. */
-	stale: boolean
-	/** It was sent and there was no answer: it may have been committed. */
-	inDoubt: boolean
-}
-
 /**
- * The value of several instances. Changes are folded into one commit at a time (compare-and-set); what comes
- * meanwhile goes into the next one, and after a conflict all of them are run again on the newer value.
- *
- * ```
- *   committed ──► flight (sent, no answer yet) ──► fold (what came since)
- *       │                                           └─ head: what get() gives
- *       └─ what clients and subscribers have seen
- * ```
+ * The value of several instances, as one of them talks about it with the store: it loads it, watches it, sends one
+ * flight of changes after the other (compare-and-set), and compares now and then. The changes that wait are kept by
+ * {@link PendingChanges}; clients and subscribers see committed values only.
  */
 export class SharedValue<T> implements Engine<T> {
 	readonly ready: Promise<void>
@@ -56,27 +23,17 @@ export class SharedValue<T> implements Engine<T> {
 	readonly #store: StateStore
 	readonly #outlet: Outlet<T>
 	readonly #settings: Settings
-	readonly #rules: FoldRules<T>
+	readonly #rules: ValueRules<T>
+	readonly #pending: PendingChanges<T>
 	readonly #shown = new Shown<T>(copyStrict)
 	readonly #shownCommitted = new Shown<T>(copyStrict)
+	readonly #watch: StoreWatch
 	readonly #worker: Worker
 	readonly #checks: Recurring
-	readonly #writer = randomUUID()
-	#operations = 0
 	#committed: StoredState | undefined
-	#value: T
-	#fold: Fold<T>
-	#flight: Flight<T> | undefined
-	/** All that waits, applied on a value that overtook the flight: only for `get()`. */
-	#preview: Fold<T> | undefined
 	/** The newest commit heard of before the first load. */
 	#early: StoredState | undefined
 	#checkWanted = false
-	#watching = false
-	#unwatch: Unwatch | undefined
-	#expiry: NodeJS.Timeout | undefined
-	/** Why the last attempt came to nothing. */
-	#obstacle: unknown
 	#closed = false
 	#resolveReady: () => void = () => {}
 	#rejectReady: (error: unknown) => void = () => {}
@@ -93,18 +50,23 @@ export class SharedValue<T> implements Engine<T> {
 		this.#store = store
 		this.#outlet = outlet
 		this.#settings = settings
-		this.#rules = { copy: copyStrict, equals, measure: (value) => void this.#encode(value) }
-		this.#value = copyStrict(initial)
-		this.#initial = this.#encode(this.#value)
-		this.#fold = new Fold(this.#rules, this.#value)
+		this.#rules = new ValueRules(name, outlet, equals)
+		const value = copyStrict(initial)
+		this.#initial = this.#rules.encode(value)
+		this.#pending = new PendingChanges(name, this.#rules, settings, value)
 		this.ready = new Promise((resolve, reject) => {
 			this.#resolveReady = resolve
 			this.#rejectReady = reject
 		})
 		this.ready.catch(() => {})
+		const watcher = {
+			changed: (state: StoredState) => this.#changed(state),
+			missed: () => this.#check(),
+		}
+		this.#watch = new StoreWatch(store, name, watcher, settings.onError)
 		this.#worker = new Worker(() => this.#step(), settings.onError)
 		this.#checks = new Recurring(settings.checkInterval, () => this.#check())
-		void this.#watch()
+		void this.#watch.begin()
 		this.#worker.kick()
 	}
 
@@ -117,40 +79,30 @@ export class SharedValue<T> implements Engine<T> {
 	}
 
 	get(): T {
-		const flight = this.#flight
-		if (!flight?.stale) return this.#shown.of(this.#fold.head())
-		this.#preview ??= new Fold(this.#rules, this.#value, this.#waiting())
-		return this.#shown.of(this.#preview.head())
+		return this.#shown.of(this.#pending.head())
 	}
 
 	set(run: (value: T) => T): Promise<T> {
 		try {
 			refuseAsync(run)
 			if (this.#closed) throw this.#closedError()
-			this.#refuseOverflow()
+			this.#pending.refuseOverflow(this.#committed?.value.length ?? this.#initial.length)
 		} catch (error) {
 			this.#settings.onError(error)
 			return rejected(error)
 		}
-		const change = new Change(run, performance.now() + this.#settings.deadline)
-		this.#fold.changes.push(change)
-		this.#preview?.changes.push(change)
-		if (this.#expiry === undefined) this.#expireIn(this.#settings.deadline)
+		const promise = this.#pending.add(run)
 		this.#worker.kick()
-		return change.promise
+		return promise
 	}
 
 	close(): void {
 		if (this.#closed) return
 		this.#closed = true
 		this.#checks.stop()
-		clearTimeout(this.#expiry)
-		this.#unwatch?.()
+		const waiting = this.#pending.clear()
+		this.#watch.close()
 		this.#worker.stop()
-		const waiting = this.#waiting()
-		this.#flight = undefined
-		this.#preview = undefined
-		this.#fold = new Fold(this.#rules, this.#value)
 		for (const change of waiting) change.reject(this.#closedError())
 		this.#rejectReady(this.#closedError())
 		this.#outlet.close()
@@ -159,9 +111,9 @@ export class SharedValue<T> implements Engine<T> {
 	/** @returns `false` if there was nothing to do. */
 	async #step(): Promise<boolean> {
 		if (this.#committed === undefined) await this.#load()
-		else if (this.#flight !== undefined) await this.#land(this.#flight, this.#committed)
+		else if (this.#pending.flight) await this.#land(this.#pending.flight, this.#committed)
 		else if (this.#checkWanted) await this.#compare(this.#committed)
-		else if (this.#fold.changes.length > 0) await this.#takeOff()
+		else if (this.#pending.any) await this.#takeOff()
 		else return false
 		return true
 	}
@@ -178,7 +130,7 @@ export class SharedValue<T> implements Engine<T> {
 	async #compare(known: StoredState): Promise<void> {
 		this.#checkWanted = false
 		try {
-			if (!this.#watching) void this.#watch()
+			void this.#watch.begin()
 			await this.#reconcile(await this.#attempt(() => this.#store.read(this.#name)), known)
 		} catch (error) {
 			this.#checkWanted = true
@@ -189,22 +141,7 @@ export class SharedValue<T> implements Engine<T> {
 	/** Applies everything that waits. What this tick still asks for comes along. */
 	async #takeOff(): Promise<void> {
 		await new Promise<void>((resolve) => process.nextTick(resolve))
-		const expected = this.#committed
-		if (expected === undefined || this.#fold.changes.length === 0) return
-		let fold = this.#fold
-		let json: string | undefined
-		try {
-			json = this.#encode(fold.head())
-		} catch {
-			// Some value is too large: find out which.
-			fold = fold.on(fold.base, true)
-			json = this.#encode(fold.head())
-		}
-		const same = fold.head() === fold.base || this.#equal(fold.base, fold.head())
-		const id = { writer: this.#writer, number: ++this.#operations }
-		const stamp = `${id.writer}.${id.number}`
-		this.#flight = { fold, id, stamp, expected, json: same ? undefined : json, stale: false, inDoubt: false }
-		this.#fold = new Fold(this.#rules, fold.head())
+		if (this.#committed && this.#pending.any) this.#pending.takeOff(this.#committed)
 	}
 
 	/** Sends a flight, again and again under the same id until there is an answer. */
@@ -223,9 +160,9 @@ export class SharedValue<T> implements Engine<T> {
 		}
 		// Its own commit, when it comes in as the newest value, lands it already there.
 		await this.#reconcile(answer, known, () => {
-			if (this.#flight !== flight) return
-			if (landed) this.#landed(flight)
-			else this.#refused()
+			if (this.#pending.flight !== flight) return
+			if (landed) this.#pending.landed(flight)
+			else this.#pending.refused()
 		})
 	}
 
@@ -238,35 +175,9 @@ export class SharedValue<T> implements Engine<T> {
 		} catch (error) {
 			if (!isUnsent(error)) flight.inDoubt = true
 			// It can still be taken apart, so that what is rejected meanwhile does not take effect later.
-			else if (this.#flight === flight && !flight.inDoubt) this.#unite()
+			else if (this.#pending.flight === flight && !flight.inDoubt) this.#pending.unite()
 			throw error
 		}
-	}
-
-	#landed(flight: Flight<T>): void {
-		this.#flight = undefined
-		this.#preview = undefined
-		this.#obstacle = undefined
-		if (flight.stale) this.#fold = this.#fold.on(this.#value)
-		const head = flight.fold.head()
-		const shown = new Shown<T>(copyStrict)
-		flight.fold.settle(() => shown.of(head), this.#settings.onError)
-		this.#disarm()
-	}
-
-	#refused(): void {
-		this.#obstacle = new EvConflictError(
-			`Other instances changed the state "${this.#name}" faster than this one. Change it less often, or raise deadline.`,
-		)
-		this.#unite()
-	}
-
-	/** Nothing is on its way any more: all that still waits is to be applied anew. */
-	#unite(): void {
-		const waiting = this.#waiting()
-		this.#flight = undefined
-		this.#preview = undefined
-		this.#fold = new Fold(this.#rules, this.#value, waiting)
 	}
 
 	/**
@@ -291,38 +202,17 @@ export class SharedValue<T> implements Engine<T> {
 		if (this.#closed) return
 		// Lower: an old answer, overtaken by a message. The same version of another history is not old.
 		if (before && (state.version < before.version || state.stamp === before.stamp)) return
-		const flight = this.#flight
+		const { flight } = this.#pending
 		const own = flight !== undefined && state.stamp === flight.stamp
-		const value = own ? flight.fold.head() : this.#parse(state.value)
-		const changed = before !== undefined || !this.#equal(this.#value, value)
+		const value = own ? flight.fold.head() : this.#rules.parse(state.value)
+		const changed = before !== undefined || !this.#rules.same(this.#pending.base, value)
 		this.#committed = state
-		this.#value = value
-		this.#preview = undefined
-		if (own) flight.stale = false
-		else if (flight) flight.stale = true
-		else this.#fold = this.#fold.on(value)
+		this.#pending.rebase(value, own)
 		this.#outlet.prepare(state.value)
 		// Whoever listened before the first load got no snapshot.
 		if (changed || this.#settings.snapshot) this.#outlet.broadcast()
-		if (own) this.#landed(flight)
+		if (own) this.#pending.landed(flight)
 		if (changed) this.#outlet.notify(() => this.#shownCommitted.of(value), state.version)
-	}
-
-	async #watch(): Promise<void> {
-		this.#watching = true
-		try {
-			const unwatch = await this.#store.watch(this.#name, {
-				changed: (state) => this.#changed(state),
-				missed: () => this.#check(),
-			})
-			if (this.#closed) return unwatch()
-			this.#unwatch = unwatch
-			this.#check()
-		} catch (error) {
-			// The next comparison tries again.
-			this.#watching = false
-			if (!this.#closed) this.#settings.onError(error)
-		}
 	}
 
 	#changed(state: StoredState): void {
@@ -331,7 +221,7 @@ export class SharedValue<T> implements Engine<T> {
 		if (newest && state.version <= newest.version) return
 		try {
 			if (this.#committed) this.#adopt(state)
-			else if (this.#parse(state.value) !== undefined) this.#early = state
+			else if (this.#rules.parse(state.value) !== undefined) this.#early = state
 		} catch (error) {
 			this.#settings.onError(error)
 		}
@@ -343,88 +233,15 @@ export class SharedValue<T> implements Engine<T> {
 		this.#worker.wake()
 	}
 
-	#waiting(): Change<T>[] {
-		const sent = this.#flight?.fold.changes ?? []
-		return [...sent, ...this.#fold.changes].filter((change) => !change.settled)
-	}
-
-	#expireIn(ms: number): void {
-		this.#expiry = setTimeout(() => this.#expire(), Math.max(1, Math.ceil(ms)))
-		this.#expiry.unref()
-	}
-
-	#disarm(): void {
-		if (this.#fold.changes.length > 0) return
-		clearTimeout(this.#expiry)
-		this.#expiry = undefined
-	}
-
-	/** Rejects what waited too long. A flight goes on for those of its changes that may still wait. */
-	#expire(): void {
-		const now = performance.now()
-		const late = this.#waiting().filter((change) => change.expires <= now)
-		const error = this.#deadlineError()
-		for (const change of late) change.reject(error)
-		const [next] = this.#waiting()
-		this.#expiry = undefined
-		if (next) this.#expireIn(next.expires - now)
-		if (late.length === 0) return
-		if (this.#flight === undefined || this.#flight.fold.changes.every((change) => change.settled))
-			this.#unite()
-		this.#settings.onError(error)
-	}
-
-	#deadlineError(): EvConflictError | EvUnavailableError {
-		if (this.#obstacle instanceof EvConflictError) return this.#obstacle
-		return new EvUnavailableError(
-			`The store did not confirm a change of the state "${this.#name}" within ${this.#settings.deadline} ms. It may still take effect.`,
-			{ cause: this.#obstacle },
-		)
-	}
-
-	#refuseOverflow(): void {
-		const waiting = this.#fold.changes.length + (this.#flight?.fold.changes.length ?? 0)
-		const size = this.#committed?.value.length ?? this.#initial.length
-		const most = Math.min(this.#settings.maxPending, Math.max(PENDING_LEAST, PENDING_MEMORY / size))
-		if (waiting < most) return
-		throw new EvUnavailableError(
-			`${waiting} changes of the state "${this.#name}" already wait for the store. Change it less often, or raise maxPending.`,
-			{ cause: this.#obstacle },
-		)
-	}
-
 	/** Asks the store, and keeps in mind why it did not answer. */
 	async #attempt<R>(ask: () => R | Promise<R>): Promise<R> {
 		try {
 			return await ask()
 		} catch (error) {
-			this.#obstacle = error
+			this.#pending.obstacle = error
 			// The adapter was closed: there is nothing to wait for any more.
 			if (isClosed(error)) this.close()
 			throw error
-		}
-	}
-
-	/** An `equals` that throws rejects the change it was asked for; anywhere else it only costs a message. */
-	#equal(a: T, b: T): boolean {
-		try {
-			return this.#rules.equals(a, b)
-		} catch {
-			return false
-		}
-	}
-
-	#encode(value: T): string {
-		const json = this.#outlet.encode(value)
-		if (json === undefined) throw new EvInvalidMessageError('A shared state cannot hold undefined.')
-		return json
-	}
-
-	#parse(json: string): T {
-		try {
-			return JSON.parse(json)
-		} catch (cause) {
-			throw new EvUnavailableError(`The store holds no JSON for the state "${this.#name}".`, { cause })
 		}
 	}
 

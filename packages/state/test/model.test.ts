@@ -1,8 +1,9 @@
+import { MemoryStateStore } from '@evstream/core'
 import { until } from '@evstream/testkit'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { EvState } from '../src/index.js'
-import { FakeManager, MemoryStateStore } from './support.js'
+import { FakeManager } from './support.js'
 import { UnreliableStore } from './unreliable-store.js'
 
 /** What can happen at an instance. Each change appends its own number, so the value tells which took effect, and when. */

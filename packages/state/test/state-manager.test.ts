@@ -1,7 +1,8 @@
+import { MemoryStateStore } from '@evstream/core'
 import { until } from '@evstream/testkit'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { EvState, EvStateManager, type EvStateManagerOptions } from '../src/index.js'
-import { FakeManager, MemoryStateStore } from './support.js'
+import { FakeManager } from './support.js'
 import { UnreliableStore } from './unreliable-store.js'
 
 interface States {

@@ -1,8 +1,6 @@
 import type { EvMessage } from '@evstream/core'
 import type { EvStateHost } from '../src/index.js'
 
-export { MemoryStateStore } from '../../core/src/memory-state-store.js'
-
 /** A manager that only remembers what was broadcast. */
 export class FakeManager implements EvStateHost {
 	readonly sent: unknown[] = []

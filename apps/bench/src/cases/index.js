@@ -7,7 +7,8 @@ import { idle } from './idle.js'
 import { latency } from './latency.js'
 import { objects } from './objects.js'
 import { slow } from './slow.js'
+import { state } from './state.js'
 import { stream } from './stream.js'
 
 /** @type {readonly import('../types.js').Case[]} */
-export const cases = [fanout, burst, objects, latency, stream, idle, connect, slow, hold]
+export const cases = [fanout, burst, objects, latency, stream, idle, connect, slow, hold, state]

@@ -1,6 +1,5 @@
 /** This project, as it is published: the built package. */
-import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+import { checkBuilt } from '../built.js'
 import { listen } from '../server/listen.js'
 
 /** @import { Contender } from '../types.js' */
@@ -11,9 +10,7 @@ const NO_LIMIT = 1_000_000
 
 /** @returns {Promise<Contender>} */
 export async function start() {
-	const built = import.meta.resolve('@evstream/core')
-	if (!built.endsWith('/dist/index.js')) throw new Error('measures the built package only, not its source')
-	if (!existsSync(fileURLToPath(built))) throw new Error('@evstream/core is not built: run pnpm build')
+	checkBuilt('@evstream/core', import.meta.resolve('@evstream/core'))
 	const { EvStreamManager } = await import('@evstream/core')
 
 	const manager = new EvStreamManager({ maxConnection: NO_LIMIT, maxListeners: NO_LIMIT })

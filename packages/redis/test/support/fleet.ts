@@ -22,6 +22,8 @@ export interface FleetOptions {
 	readonly publishers: number
 	/** Messages per second over all channels and publishers. */
 	readonly rate: number
+	/** Publishers send what is due every so many ms. */
+	readonly tick: number
 	readonly seconds: number
 	/** Instances that are killed with SIGKILL and started again. */
 	readonly kills: number
@@ -40,7 +42,7 @@ export interface FleetReport extends Verdict {
 	/** Messages that a publisher knows to be accepted. */
 	readonly accepted: number
 	/** Messages that were refused: they may have arrived, once. */
-	readonly refused: number
+	readonly refused: Readonly<Record<string, number>>
 	readonly epochs: number
 	readonly reconnects: number
 	/** How long after the last message everybody had everything, in ms. */
@@ -55,7 +57,8 @@ const SETTLING = 60_000
 /** An instance in a process of its own, which can be killed and started again. */
 class Instance {
 	readonly proxy: TcpProxy
-	refused = 0
+	/** Why messages were refused, and how many. */
+	readonly refused = new Map<string, number>()
 	counters: Readonly<Record<string, number>> | undefined
 	ended: readonly (string | undefined)[] | undefined
 	port: number | undefined
@@ -80,14 +83,20 @@ class Instance {
 	start(): void {
 		const publisher = `${this.#name}.${++this.#incarnation}`
 		const settings: InstanceSettings = { ...this.#settings, publisher }
-		const child = fork(new URL('../workers/stream-instance.ts', import.meta.url), [JSON.stringify(settings)], {
-			execArgv: ['--conditions=@evstream/source', '--import', 'tsx'],
-		})
+		const child = fork(
+			new URL('../workers/stream-instance.ts', import.meta.url),
+			[JSON.stringify(settings)],
+			{
+				execArgv: ['--conditions=@evstream/source', '--import', 'tsx'],
+			},
+		)
 		this.#child = child
 		child.on('error', () => {})
 		child.on('message', (news: InstanceNews) => {
-			for (const [channel, number] of news.accepted ?? []) this.#transcript.accept(channel, publisher, number)
-			this.refused += news.refused ?? 0
+			for (const [channel, number, id] of news.accepted ?? []) {
+				this.#transcript.accept(channel, `${publisher} ${number}`, id)
+			}
+			for (const why of news.refused ?? []) this.refused.set(why, (this.refused.get(why) ?? 0) + 1)
 			this.port = news.port ?? this.port
 			this.counters = news.stopped ?? this.counters
 			this.ended = news.ended ?? this.ended
@@ -126,7 +135,7 @@ export async function runFleet(options: FleetOptions): Promise<FleetReport> {
 	try {
 		return await runOpened(options, opened)
 	} finally {
-		for (const close of closers.reverse()) { console.log("closing", String(close).slice(0,50)); await close() }
+		for (const close of closers.reverse()) await close()
 	}
 }
 
@@ -150,6 +159,7 @@ async function runOpened(
 			channels: names,
 			history: options.history,
 			rate: index < options.publishers ? options.rate / options.publishers : 0,
+			tick: options.tick,
 			retry: RETRY,
 		}
 		const instance = opened(new Instance(`i${index}`, proxy, settings, transcript), (one) => one.kill())
@@ -198,6 +208,10 @@ async function runOpened(
 	}).catch((error: unknown) => log(String(error)))
 	const settledMs = performance.now() - stopped
 
+	const refused: Record<string, number> = {}
+	for (const instance of instances) {
+		for (const [why, count] of instance.refused) refused[why] = (refused[why] ?? 0) + count
+	}
 	const counters: Record<string, number> = {}
 	for (const instance of instances) {
 		for (const [name, count] of Object.entries(instance.counters ?? {})) {
@@ -207,7 +221,7 @@ async function runOpened(
 	return {
 		...transcript.verdict(),
 		accepted: transcript.accepted,
-		refused: instances.reduce((sum, { refused }) => sum + refused, 0),
+		refused,
 		epochs: transcript.epochs.size,
 		reconnects: clients.reduce((sum, { reconnects }) => sum + reconnects, 0),
 		settledMs,

@@ -70,10 +70,13 @@ export class LightClient implements StreamClient {
 		let event = 'message'
 		let id = ''
 		let data = ''
-		for (const line of frame.split('\n')) {
-			if (line.startsWith('event:')) event = line.slice(6)
-			else if (line.startsWith('id:')) id = line.slice(3)
-			else if (line.startsWith('data:')) data = line.slice(5)
+		for (let from = 0; from < frame.length; ) {
+			const end = frame.indexOf('\n', from)
+			const to = end < 0 ? frame.length : end
+			if (frame.startsWith('event:', from)) event = frame.slice(from + 6, to)
+			else if (frame.startsWith('id:', from)) id = frame.slice(from + 3, to)
+			else if (frame.startsWith('data:', from)) data = frame.slice(from + 5, to)
+			from = to + 1
 		}
 		if (id !== '') this.#lastEventId = id
 		this.#transcript.take(event, id, data)

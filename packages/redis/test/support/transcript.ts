@@ -5,7 +5,7 @@ const RESET = 0
 
 /** What {@link Transcript.verdict} found. Counted over all clients. */
 export interface Verdict {
-	/** Accepted messages that a client did not get, and no reset said so. */
+	/** Messages of the log that a client did not get, and no reset said so. */
 	lost: number
 	/** Messages that a client got twice, or that stand twice in the log. */
 	doubled: number
@@ -18,7 +18,7 @@ export interface Verdict {
 	resets: number
 	/** Messages that arrived, over all clients. */
 	deliveries: number
-	/** Messages of the log that arrived anywhere. */
+	/** Messages of the log: those that arrived anywhere, and those that were accepted. */
 	messages: number
 	/** The first things that were wrong. */
 	readonly examples: string[]
@@ -45,8 +45,8 @@ export class ClientTranscript {
 	take(event: string, id: string, data: string): void {
 		if (id === '') return
 		const dash = id.lastIndexOf('-')
-		this.#transcript.epochs.add(id.slice(0, dash))
 		const seq = Number(id.slice(dash + 1))
+		this.#transcript.enter(id.slice(0, dash))
 		this.position = seq
 		if (event === 'reset') {
 			this.resets++
@@ -63,18 +63,18 @@ export class ClientTranscript {
 /** Everything the clients of a fleet got, against what its publishers know. */
 export class Transcript {
 	readonly clients: ClientTranscript[] = []
-	readonly epochs = new Set<string>()
+	readonly epochs: Set<string> = new Set()
+	#epoch = ''
 	readonly #indexes: ReadonlyMap<string, number>
 	/** For each channel: position → data. */
 	readonly #log: Map<number, string>[]
-	/** Accepted messages of each channel, as `<publisher> <number>`. */
-	readonly #accepted: Set<string>[]
+	/** Messages that a publisher knows to be in the log. */
+	accepted = 0
 	#different = 0
 
 	constructor(readonly channels: readonly string[]) {
 		this.#indexes = new Map(channels.map((name, index) => [name, index]))
 		this.#log = channels.map(() => new Map())
-		this.#accepted = channels.map(() => new Set())
 	}
 
 	/** A new client that listens to all channels. */
@@ -85,12 +85,15 @@ export class Transcript {
 	}
 
 	/** A publisher knows that its message was accepted. */
-	accept(channel: number, publisher: string, number: number): void {
-		this.#accepted[channel]?.add(`${publisher} ${number}`)
+	accept(channel: number, data: string, id: string): void {
+		this.accepted++
+		this.note(channel, Number(id.slice(id.lastIndexOf('-') + 1)), data)
 	}
 
-	get accepted(): number {
-		return this.#accepted.reduce((sum, { size }) => sum + size, 0)
+	enter(epoch: string): void {
+		if (epoch === this.#epoch) return
+		this.#epoch = epoch
+		this.epochs.add(epoch)
 	}
 
 	index(event: string): number | undefined {
@@ -119,7 +122,7 @@ export class Transcript {
 		for (const [channel, name] of this.channels.entries()) {
 			const log = [...(this.#log[channel] ?? [])].sort(([a], [b]) => a - b)
 			verdict.messages += log.length
-			this.#checkLog(channel, log, verdict)
+			checkLog(log, verdict)
 			const order = new Map(log.map(([seq], index) => [seq, index]))
 			for (const client of this.clients) {
 				checkClient(`${client.name} on ${name}`, client.seen[channel] ?? [], log, order, verdict)
@@ -127,28 +130,23 @@ export class Transcript {
 		}
 		return verdict
 	}
+}
 
-	/** Whether the log has each accepted message once, and those of each publisher in the order it sent them. */
-	#checkLog(channel: number, log: readonly (readonly [number, string])[], verdict: Verdict): void {
-		const found = new Set<string>()
-		const numbers = new Map<string, number>()
-		for (const [seq, data] of log) {
-			const [publisher = '', number] = data.split(' ')
-			if (number === undefined) continue
-			if (found.has(data)) {
-				verdict.doubled++
-				complain(verdict, `${data} stands twice in the log, again at ${seq}`)
-			} else if (Number(number) < (numbers.get(publisher) ?? 0)) {
-				verdict.disordered++
-				complain(verdict, `${data} at ${seq} stands behind ${numbers.get(publisher)}`)
-			} else numbers.set(publisher, Number(number))
-			found.add(data)
-		}
-		for (const data of this.#accepted[channel] ?? []) {
-			if (found.has(data) || verdict.resets > 0) continue
-			verdict.lost += this.clients.length
-			complain(verdict, `${data} was accepted and arrived nowhere`)
-		}
+/** Whether the log has each message once, and those of each publisher in the order it sent them. */
+function checkLog(log: readonly (readonly [number, string])[], verdict: Verdict): void {
+	const found = new Set<string>()
+	const numbers = new Map<string, number>()
+	for (const [seq, data] of log) {
+		const [publisher = '', number] = data.split(' ')
+		if (number === undefined) continue
+		if (found.has(data)) {
+			verdict.doubled++
+			complain(verdict, `${data} stands twice in the log, again at ${seq}`)
+		} else if (Number(number) < (numbers.get(publisher) ?? 0)) {
+			verdict.disordered++
+			complain(verdict, `${data} at ${seq} stands behind ${numbers.get(publisher)}`)
+		} else numbers.set(publisher, Number(number))
+		found.add(data)
 	}
 }
 

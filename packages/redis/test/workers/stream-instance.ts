@@ -18,6 +18,8 @@ export interface InstanceSettings {
 	readonly publisher: string
 	/** Messages per second over all channels; 0 publishes nothing. */
 	readonly rate: number
+	/** It publishes what is due every so many ms. */
+	readonly tick: number
 	/** After how many ms clients come back. */
 	readonly retry: number
 }
@@ -29,20 +31,18 @@ export type InstanceOrder = 'publish' | 'stop' | 'end'
 export interface InstanceNews {
 	/** It takes streams on this port. */
 	readonly port?: number
-	/** Messages that were accepted since the last time: the channel's index, and the number. */
-	readonly accepted?: readonly (readonly [number, number])[]
-	/** Messages that were refused since the last time. */
-	readonly refused?: number
+	/** Messages that were accepted since the last time: the channel's index, the number, the id. */
+	readonly accepted?: readonly (readonly [number, number, string])[]
+	/** Why messages were refused since the last time. */
+	readonly refused?: readonly string[]
 	/** It publishes no more, and everything was accepted or refused. */
 	readonly stopped?: Readonly<Record<string, number>>
 	/** The ids of the last messages. */
 	readonly ended?: readonly (string | undefined)[]
 }
 
-const TICK = 10
-
 const settings: InstanceSettings = JSON.parse(process.argv[2] ?? '{}')
-const { channels, publisher, rate } = settings
+const { channels, publisher, rate, tick } = settings
 const onError = (): void => {}
 const adapter = new EvRedisAdapter(settings.url, { namespace: settings.namespace, onError })
 const manager = new EvStreamManager({
@@ -51,8 +51,8 @@ const manager = new EvStreamManager({
 	onError,
 })
 
-let accepted: [number, number][] = []
-let refused = 0
+let accepted: [number, number, string][] = []
+let refused: string[] = []
 const pending = new Set<Promise<void>>()
 const numbers = channels.map(() => 0)
 let sent = 0
@@ -63,18 +63,18 @@ function say(news: InstanceNews): void {
 }
 
 function report(): void {
-	if (accepted.length === 0 && refused === 0) return
+	if (accepted.length + refused.length === 0) return
 	say({ accepted, refused })
 	accepted = []
-	refused = 0
+	refused = []
 }
 
 function sendOne(index: number, channel: string): void {
 	const number = (numbers[index] ?? 0) + 1
 	numbers[index] = number
 	const done = manager.send(channel, { event: channel, data: `${publisher} ${number}` }).then(
-		() => void accepted.push([index, number]),
-		() => void refused++,
+		(id = '') => void accepted.push([index, number, id]),
+		(error: unknown) => void refused.push(String(error)),
 	)
 	pending.add(done)
 	void done.finally(() => pending.delete(done))
@@ -90,7 +90,7 @@ function publish(): void {
 			sendOne(index, channels[index] ?? '')
 		}
 		report()
-	}, TICK)
+	}, tick)
 }
 
 async function stop(): Promise<void> {

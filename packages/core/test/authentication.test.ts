@@ -1,0 +1,211 @@
+import type { IncomingMessage } from 'node:http'
+import { AwaitableQueue, until } from '@evstream/testkit'
+import { describe, expect, it } from 'vitest'
+import {
+	type EvAuthenticationOptions,
+	EvInvalidMessageError,
+	type EvManagedStream,
+	EvStreamManager,
+} from '../src/index.js'
+import { dial, serve } from './support/visit.js'
+import { Endings, isEmpty } from './support/watch.js'
+
+type Verify = (token: string, req: IncomingMessage) => unknown
+
+interface Method {
+	name: string
+	with(verify: Verify): EvAuthenticationOptions
+	/** The lines of a request that carry the token, or none. */
+	send(token: string | undefined): { path?: string; lines?: string[] }
+	/** A request with two tokens, and the one that verify gets, if it gets any. */
+	twice: { path?: string; lines?: string[]; token: string | undefined }
+}
+
+const query = (token: string | undefined) => ({
+	path: token === undefined ? '/?other=1' : `/?token=${token}`,
+})
+const header =
+	(name: string, prefix = '') =>
+	(token: string | undefined) => ({ lines: token === undefined ? [] : [`${name}: ${prefix}${token}`] })
+
+const methods: Method[] = [
+	{
+		name: 'query',
+		with: (verify) => ({ method: 'query', param: 'token', verify: verify as never }),
+		send: query,
+		twice: { path: '/?token=right&token=right', token: undefined },
+	},
+	{
+		name: 'no method, which means query',
+		with: (verify) => ({ param: 'token', verify: verify as never }),
+		send: query,
+		twice: { path: '/?token=right&token=wrong', token: undefined },
+	},
+	{
+		name: 'header',
+		with: (verify) => ({ method: 'header', param: 'X-Token', verify: verify as never }),
+		send: header('x-token'),
+		twice: { lines: ['X-Token: right', 'X-Token: wrong'], token: 'right, wrong' },
+	},
+	{
+		name: 'header authorization, with Bearer',
+		with: (verify) => ({ method: 'header', verify: verify as never }),
+		send: header('Authorization', 'Bearer '),
+		twice: { lines: ['Authorization: bearer right', 'Authorization: Bearer wrong'], token: 'right' },
+	},
+	{
+		name: 'cookie',
+		with: (verify) => ({ method: 'cookie', param: 'token', verify: verify as never }),
+		send: (token) => ({ lines: [`Cookie: a=1; ${token === undefined ? 'tokens' : 'token'}=${token}; b=2`] }),
+		twice: { lines: ['Cookie: token=right; token=wrong'], token: 'right' },
+	},
+	{
+		name: 'custom',
+		with: (verify) => ({
+			method: 'custom',
+			verify: (req) => {
+				const token = new URL(req.url ?? '', 'http://localhost').searchParams.get('token')
+				return token === null ? false : (verify(token, req) as boolean)
+			},
+		}),
+		send: query,
+		twice: { path: '/?token=right&token=wrong', token: 'right' },
+	},
+]
+
+const DEFAULT = { code: 'EV_NOT_AUTHENTICATED', message: 'Authentication failed.' }
+
+/** A server whose streams authenticate, listen to a channel that is sent to all the time, and say who they are. */
+async function doorkeeper(authentication: EvAuthenticationOptions) {
+	const errors: unknown[] = []
+	const manager = new EvStreamManager({ onError: (error) => errors.push(error) })
+	const answers = new AwaitableQueue<boolean | undefined>()
+	const streams = new AwaitableQueue<EvManagedStream>()
+	const endings = new Endings()
+	const server = await serve(async (req, res) => {
+		const stream = manager.createStream(req, res, { authentication })
+		stream.onClose(endings.callback)
+		streams.push(stream)
+		const answer = await stream.authenticate()
+		if (answer === true) {
+			stream.listen('secret')
+			stream.message({ event: 'hello', data: 'in' })
+		}
+		manager.send('secret', { data: 'of the channel' })
+		answers.push(answer)
+	})
+	async function ask({ path = '/', lines = [] }: { path?: string; lines?: string[] } = {}) {
+		const client = await dial(server, `GET ${path} HTTP/1.1`, 'Host: localhost', ...lines)
+		return { client, answer: await answers.next() }
+	}
+	return { manager, errors, endings, streams, server, ask }
+}
+
+/** A 401 whose body is exactly one `error` event, on a connection that is over. */
+async function expectRejected(
+	client: Awaited<ReturnType<typeof dial>>,
+	data: unknown = DEFAULT,
+	event = 'error',
+) {
+	const payload = typeof data === 'string' ? data : JSON.stringify(data)
+	const body = `event:${event}\ndata:${payload}\n\n`
+	await client.has(body)
+	const [head = '', ...rest] = client.text.split('\r\n\r\n')
+	expect(head).toMatch(/^HTTP\/1\.1 401 Unauthorized\r\n/)
+	expect(head).toMatch(/^content-type: text\/event-stream\r$/im)
+	expect(head).toMatch(/^cache-control: no-store\r$/im)
+	expect(rest.join('\r\n\r\n')).toBe(body)
+}
+
+describe.each(methods)('authentication by $name', (method) => {
+	const verdict: Verify = (token) => token === 'right'
+
+	it('lets the right token in', async () => {
+		const { ask, manager } = await doorkeeper(method.with(async (token) => verdict(token, {} as never)))
+		const { client, answer } = await ask(method.send('right'))
+		expect(answer).toBe(true)
+		await client.has('event:hello\ndata:in\n\n')
+		await client.has('data:of the channel\n\n')
+		expect(client.text).toMatch(/^HTTP\/1\.1 200 OK\r\n/)
+		expect(manager.stats()).toMatchObject({ connections: 1, listeners: 1 })
+	})
+
+	it('rejects a wrong one', async () => {
+		const { ask, manager, endings } = await doorkeeper(method.with(verdict))
+		const { client, answer } = await ask(method.send('wrong'))
+		expect(answer).toBe(false)
+		await expectRejected(client)
+		expect(await endings.next()).toEqual({ channels: [], reason: 'unauthenticated' })
+		expect(isEmpty(manager)).toBe(true)
+	})
+
+	it.each([
+		['a missing one', undefined],
+		['an empty one', ''],
+	])('rejects %s without asking', async (_what, token) => {
+		const asked: string[] = []
+		const { ask } = await doorkeeper(method.with((seen) => asked.push(seen)))
+		const { client, answer } = await ask(method.send(token))
+		expect(answer).toBe(false)
+		await expectRejected(client)
+		expect(asked.filter((seen) => seen !== '')).toEqual([])
+	})
+
+	it('never guesses between two', async () => {
+		const asked: string[] = []
+		const { ask } = await doorkeeper(method.with((token) => void asked.push(token)))
+		const { client } = await ask(method.twice)
+		await expectRejected(client)
+		expect(asked).toEqual(method.twice.token === undefined ? [] : [method.twice.token])
+	})
+
+	it.each(['throws', 'rejects'])('rejects when verify %s, and tells only onError', async (how) => {
+		const error = new Error('password of the database')
+		const { ask, errors } = await doorkeeper(
+			method.with(() => {
+				if (how === 'throws') throw error
+				return Promise.reject(error)
+			}),
+		)
+		const { client, answer } = await ask(method.send('right'))
+		expect(answer).toBe(false)
+		await expectRejected(client)
+		expect(errors).toEqual([error])
+		expect(client.text).not.toContain('password')
+	})
+})
+
+describe('verify', () => {
+	it.each([undefined, null, false, 0, 1, 'true', 'yes', [], Number.NaN])(
+		'rejects by giving %j',
+		async (result) => {
+			const { ask } = await doorkeeper({ method: 'custom', verify: () => result as never })
+			const { client, answer } = await ask()
+			expect(answer).toBe(false)
+			expect(client.text).not.toContain('of the channel')
+			await until(() => client.text.includes('event:error\n'))
+			expect(client.text).toMatch(/^HTTP\/1\.1 401 /)
+		},
+	)
+
+	it('rejects by giving a message, which the client gets in place of the default one', async () => {
+		const { ask } = await doorkeeper({ method: 'custom', verify: () => ({ data: { why: 'expired' } }) })
+		await expectRejected((await ask()).client, { why: 'expired' })
+	})
+
+	it('may name the event of its message', async () => {
+		const { ask } = await doorkeeper({ method: 'custom', verify: () => ({ event: 'go-away', data: 'now' }) })
+		await expectRejected((await ask()).client, 'now', 'go-away')
+	})
+
+	it('lets nobody in by a message that cannot be framed', async () => {
+		const { ask, errors } = await doorkeeper({
+			method: 'custom',
+			verify: () => ({ event: 'a\nb', data: '' }),
+		})
+		const { client, answer } = await ask()
+		expect(answer).toBe(false)
+		await expectRejected(client, '')
+		expect(errors).toEqual([expect.any(EvInvalidMessageError)])
+	})
+})

@@ -1,0 +1,48 @@
+import { redisKind } from '@evstream/testkit'
+import { describe, expect, it } from 'vitest'
+import { type FleetOptions, type FleetReport, noFleetOn, runFleet } from './support/fleet.js'
+
+/** The full run is `pnpm --filter @evstream/redis faults`. */
+const SHORT: FleetOptions = {
+	seed: 1,
+	clients: 40,
+	eventSources: 4,
+	channels: 5,
+	instances: 3,
+	publishers: 2,
+	rate: 300,
+	tick: 10,
+	seconds: 6,
+	kills: 1,
+	cuts: 2,
+	subscriberKills: 1,
+	history: 10_000,
+}
+
+const FINE = { lost: 0, doubled: 0, disordered: 0, different: 0, examples: [], epochs: 1 }
+
+/** That the run was one: there were messages, and clients had to come back. */
+function expectWork({ accepted, messages, reconnects }: FleetReport): void {
+	expect(accepted).toBeGreaterThan(SHORT.rate)
+	expect(messages).toBeGreaterThanOrEqual(accepted)
+	expect(reconnects).toBeGreaterThan(0)
+}
+
+const obstacle = noFleetOn(await redisKind())
+if (obstacle !== undefined) console.log(`resume over instances: skipped, ${obstacle}`)
+
+describe.runIf(obstacle === undefined)('Clients behind a balancer over three instances', () => {
+	it('lose nothing, get nothing twice, all in order, through kill -9, cuts and killed subscribers', async () => {
+		const report = await runFleet(SHORT)
+		expect(report).toMatchObject({ ...FINE, missed: 0, resets: 0 })
+		expectWork(report)
+	}, 120_000)
+
+	it('are told by a reset of everything they miss when the history is too small', async () => {
+		const report = await runFleet({ ...SHORT, history: 2, seed: 2 })
+		expect(report).toMatchObject(FINE)
+		expectWork(report)
+		expect(report.missed).toBeGreaterThan(0)
+		expect(report.resets).toBeGreaterThan(0)
+	}, 120_000)
+})
