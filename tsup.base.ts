@@ -12,6 +12,7 @@ export function build(entry: Record<string, string> = { index: 'src/index.ts' })
 		clean: true,
 		treeshake: true,
 		splitting: true,
+		removeNodeProtocol: false,
 	}
 }
 

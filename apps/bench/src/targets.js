@@ -9,6 +9,7 @@ import { median } from './stats.js'
  * @property {string} metric
  * @property {string} what
  * @property {string} [against] The contender it is compared with; without one the limit is for the value itself.
+ * @property {true} [difference] It is compared by the difference, not by the ratio.
  * @property {number} [max]
  * @property {number} [min] In place of `max`: more is better.
  */
@@ -34,6 +35,16 @@ export const targets = [
 	{ case: 'slow', metric: 'lost', what: 'events lost by fast clients beside slow ones', max: 0 },
 	{ case: 'slow', metric: 'p99Ratio', what: 'p99 of fast clients against a run without slow ones', max: 1.2 },
 	{ case: 'hold', metric: 'missing', what: 'connections held but not reached', max: 0 },
+	{
+		case: 'reconnect',
+		metric: 'p99',
+		what: 'p99 of 10,000 that come back, ms',
+		against: 'bare-http',
+		difference: true,
+		max: 1000,
+	},
+	{ case: 'redis', metric: 'us', what: 'time per message through Redis', against: 'ioredis', max: 2.5 },
+	{ case: 'redis', metric: 'p99', what: 'p99 through Redis at 1,000 a second', against: 'ioredis', max: 2 },
 	{ case: 'state', metric: 'number', what: 'set a second in one process, a number', min: 100_000 },
 	{ case: 'state', metric: 'object', what: 'set a second in one process, an object', min: 100_000 },
 	{ case: 'state', metric: 'four', what: 'set a second, 4 processes × 64', min: 50_000 },
@@ -66,7 +77,7 @@ export function verdicts(result) {
 			const own = value(result, SUBJECT, target.metric)
 			const other = target.against === undefined ? 1 : value(result, target.against, target.metric)
 			if (own === undefined || other === undefined) return { target, status: 'not measured', detail: '' }
-			const measured = own / other
+			const measured = target.difference ? own - other : own / other
 			const { min, max = Number.POSITIVE_INFINITY } = target
 			// NaN is a miss.
 			const reached = min === undefined ? measured <= max : measured >= min
@@ -82,7 +93,8 @@ export function verdicts(result) {
  * @param {Target} target
  * @returns {string} For example "≤ 1.08 × raw-socket".
  */
-export function limit({ against, max, min }) {
+export function limit({ against, difference, max, min }) {
+	if (difference) return `≤ ${against} + ${max}`
 	if (min !== undefined) return `≥ ${min}`
 	return against === undefined ? `≤ ${max}` : `≤ ${max?.toFixed(2)} × ${against}`
 }

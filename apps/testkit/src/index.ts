@@ -6,8 +6,8 @@ export {
 	testTls,
 } from './http-server.js'
 export { AwaitableQueue } from './queue.js'
-export { findRedisBinary } from './redis-binary.js'
 export { type RedisKind, redisKind, type StartRedisOptions, startRedis, type TestRedis } from './redis.js'
+export { findRedisBinary } from './redis-binary.js'
 export { type OpenSseOptions, openSse, type SseClient, type SseEvent } from './sse-client.js'
 export { startTcpProxy, type TcpProxy, type TcpTarget } from './tcp-proxy.js'
 export { type Truthy, type UntilOptions, until } from './until.js'

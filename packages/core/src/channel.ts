@@ -25,8 +25,8 @@ export interface EvChannelSource {
 export interface Joining {
 	/** A live entry of a channel it waits for. It may become a listener at this moment, and get it as one. */
 	live(entry: LogEntry): void
-	/** Live entries up to `position` were lost. It may become a listener at this moment, and be reset as one. */
-	gap(position: LogPosition): void
+	/** Live entries of the channel up to `position` were lost. It may become a listener there now, and be reset as one. */
+	gap(channel: unknown, position: LogPosition): void
 	/** It does not want the channel any more. */
 	leave(channel: unknown): void
 }

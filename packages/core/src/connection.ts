@@ -8,7 +8,7 @@ import type { EvCloseReason } from './types.js'
 const COMMENT = new Frame(encodeComment(''))
 const HEARTBEAT = new Frame(encodeMessage({ event: 'heartbeat', data: '' }))
 /** Says that the stream is over. A stream that the client is to come back to ends without it. */
-const END: Frame = new Frame(encodeMessage({ event: 'end', data: '' }))
+const END = new Frame(encodeMessage({ event: 'end', data: '' }))
 
 /**
  * One client's stream once its head is out: writes frames, bounds what waits for a slow client, keeps the
@@ -141,6 +141,7 @@ export abstract class Connection implements Timed, TransportOwner {
 		this.flush()
 		// Flushing may have found the client slow.
 		if (this.#closed !== undefined) return
+		if (reason === 'closed' && this.isOpen) this.#beatIfDue(now())
 		const transport = this.#transport
 		this.#end(reason)
 		if (reason === 'slow' || reason === 'stalled' || !this.isOpen) transport.destroy()
@@ -185,6 +186,13 @@ export abstract class Connection implements Timed, TransportOwner {
 			this.#lastComment = time
 		}
 		return this.#nextDue()
+	}
+
+	/** A timer of the app that is as long as the heartbeat may fire a moment before this one's. */
+	#beatIfDue(time: number): void {
+		const { heartbeat } = this.settings
+		if (heartbeat !== undefined && time >= this.#lastWrite + heartbeat * 0.99)
+			this.writeCorked(HEARTBEAT, time)
 	}
 
 	#nextDue(): number {

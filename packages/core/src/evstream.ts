@@ -1,11 +1,11 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { Gate } from './authentication.js'
 import { NodeTransport } from './node-transport.js'
 import { checkStreamOptions, connectionSettings } from './options.js'
 import { NodeRequest } from './request.js'
 import { Session } from './session.js'
 import { Timers } from './timers.js'
-import type { EvMessage, EvOnClose, EvOptions, EvSource } from './types.js'
+import type { EvMessage, EvOnClose, EvOptions, EvRequest, EvResponse, EvSource } from './types.js'
 
 /** One timer for all streams that no manager holds. */
 const timers = new Timers()
@@ -20,14 +20,14 @@ const timers = new Timers()
  * stream.message({ event: 'connected', data: { userId: 'a-user-id' } })
  * ```
  */
-export class Evstream {
+export class Evstream<Req extends EvRequest = IncomingMessage> {
 	readonly #session: Session
 
 	/**
 	 * @throws TypeError if an option has the wrong type.
 	 * @throws RangeError if a number is out of its range.
 	 */
-	constructor(req: IncomingMessage, res: ServerResponse, options: EvOptions = {}) {
+	constructor(req: Req, res: EvResponse, options: EvOptions<Req> = {}) {
 		checkStreamOptions(options)
 		const request = new NodeRequest(req)
 		const settings = connectionSettings(options)

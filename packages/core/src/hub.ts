@@ -92,20 +92,22 @@ export class Hub implements LogReceiver, ReplayContext {
 
 	/** @throws EvMaxListenerError */
 	listen(stream: ManagedStream, name: string, last: number): void {
+		// First, as it may end streams that are too slow: this one, or the channel's last listener and the channel.
+		this.#fanOut.flush()
+		if (stream.closed) return
 		const channel = this.#channels.get(name) ?? this.#add(name)
 		if (channel.has(stream.session)) return
 		if (channel.size >= this.#settings.maxListeners) {
 			this.#forgetIfUnused(channel)
 			throw new EvMaxListenerError(channel.size, name)
 		}
-		this.#fanOut.flush()
+		const snapshot = channel.provider?.snapshot?.()
+		const greeting = snapshot === undefined ? undefined : new Frame(encodeMessage(snapshot))
+		const { session: connection } = stream
 		stream.channels = stream.channels.concat(channel)
 		this.#subscribe(channel)
-		const { session: connection } = stream
-		const snapshot = channel.provider?.snapshot?.()
-		if (snapshot !== undefined) {
-			connection.writeNewest(channel, new Frame(encodeMessage(snapshot)), now())
-		}
+		if (greeting !== undefined) connection.writeNewest(channel, greeting, now())
+		if (stream.closed) return
 		if (this.#settings.retention === undefined) {
 			channel.listeners.set(connection, stream)
 		} else {
@@ -187,7 +189,7 @@ export class Hub implements LogReceiver, ReplayContext {
 		const channel = this.#channels.get(name)
 		if (channel === undefined) return
 		this.#fanOut.flush()
-		for (const joining of channel.joining.values()) joining.gap(position)
+		for (const joining of channel.joining.values()) joining.gap(channel, position)
 		for (const stream of channel.listeners.values()) this.#reset(stream, position, reason)
 	}
 
@@ -258,7 +260,13 @@ export class Hub implements LogReceiver, ReplayContext {
 			(position) => {
 				if (channel.since === since) channel.since = position
 			},
-			(error: unknown) => this.onError(error),
+			(error: unknown) => {
+				// Who left before it was certain has nothing to be told.
+				if (channel.since !== since || this.#channels.get(channel.name) !== channel) return
+				channel.since = undefined
+				this.#log.unsubscribe(channel.name)
+				this.onError(error)
+			},
 		)
 	}
 

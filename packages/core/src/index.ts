@@ -51,6 +51,8 @@ export type {
 	EvMessage,
 	EvOnClose,
 	EvOptions,
+	EvRequest,
+	EvResponse,
 	EvRetention,
 	EvSendOptions,
 	EvSlowPolicy,

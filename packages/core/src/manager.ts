@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Gate } from './authentication.js'
 import type { EvChannelProvider, EvChannelSource } from './channel.js'
 import { EvClosedError, EvInvalidMessageError, EvMaxConnectionsError } from './errors.js'
@@ -24,6 +23,8 @@ import type {
 	EvManagerStats,
 	EvMessage,
 	EvOptions,
+	EvRequest,
+	EvResponse,
 	EvSendOptions,
 	EvWebStream,
 } from './types.js'
@@ -92,10 +93,10 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 	 * @throws TypeError if an option has the wrong type.
 	 * @throws RangeError if a number is out of its range.
 	 */
-	createStream(
-		req: IncomingMessage,
-		res: ServerResponse,
-		options: EvOptions = {},
+	createStream<Req extends EvRequest>(
+		req: Req,
+		res: EvResponse,
+		options: EvOptions<Req> = {},
 	): EvManagedStream<Channels> {
 		return this.#create(new NodeRequest(req), options, (owner) => new NodeTransport(req, res, owner))
 	}
@@ -299,9 +300,10 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 
 	#find(id: string): ManagedStream | undefined {
 		const { idPrefix } = this.#streamManager
-		return id.startsWith(idPrefix)
-			? this.#streams.get(Number.parseInt(id.slice(idPrefix.length), 36))
-			: undefined
+		if (!id.startsWith(idPrefix)) return undefined
+		const stream = this.#streams.get(Number.parseInt(id.slice(idPrefix.length), 36))
+		// `parseInt` reads what only begins like a number.
+		return stream?.id === id ? stream : undefined
 	}
 }
 

@@ -24,6 +24,8 @@ interface Line {
 	start: number
 	/** The `seq` of its newest message, kept or not; for a new channel the floor, as it may have been forgotten. */
 	last: number
+	/** When that came. */
+	time: number
 	ttl: number
 }
 
@@ -39,7 +41,7 @@ export class MemoryLog implements ChannelLog {
 	readonly #options: LogOptions
 	readonly #clock: () => number
 	readonly #epoch = randomUUID().replaceAll('-', '').slice(0, 12)
-	/** In order of their newest message: the first one is the first to be forgotten. */
+	/** The first one is the next to be looked at: may it be forgotten? */
 	readonly #lines = new Map<string, Line>()
 	#seq = 0
 	#floor = 0
@@ -62,18 +64,19 @@ export class MemoryLog implements ChannelLog {
 	append(channel: string, payload: string, except?: string): LogPosition {
 		const { size, ttl } = this.#options.retention(channel)
 		const time = this.#clock()
-		const line = this.#lines.get(channel) ?? { kept: [], start: 0, last: this.#floor, ttl }
+		const line = this.#lines.get(channel) ?? { kept: [], start: 0, last: this.#floor, time, ttl }
 		const seq = ++this.#seq
 		const entry: LogEntry = { channel, epoch: this.#epoch, seq, prev: line.last, payload, except }
 		line.last = seq
+		line.time = time
+		line.ttl = ttl
 		if (size > 0) {
-			line.ttl = ttl
 			line.kept.push({ entry, time })
 			trim(line, size, time)
 		}
 		this.#lines.delete(channel)
 		this.#lines.set(channel, line)
-		this.#forgetOldest(time)
+		this.#forgetSilent(time)
 		this.#receiver.deliver(entry)
 		return { epoch: this.#epoch, seq }
 	}
@@ -144,15 +147,16 @@ export class MemoryLog implements ChannelLog {
 		return line.kept.slice(Math.max(line.start, line.kept.length - count)).map(({ entry }) => entry)
 	}
 
-	/** Each append looks at the two channels that have been silent the longest, so nothing grows for ever. */
-	#forgetOldest(time: number): void {
+	/** Each append looks at the next two channels in turn, so nothing grows for ever. */
+	#forgetSilent(time: number): void {
 		let looked = 0
 		for (const [channel, line] of this.#lines) {
-			if (looked++ === 2) return
-			trim(line, Number.POSITIVE_INFINITY, time)
-			if (line.start < line.kept.length || line.last === this.#seq) return
-			this.#floor = Math.max(this.#floor, line.last)
+			if (looked++ === 2 || line.last === this.#seq) return
 			this.#lines.delete(channel)
+			trim(line, Number.POSITIVE_INFINITY, time)
+			// One that keeps nothing is known for as long too: the floor resets who listens to any new channel.
+			if (line.start < line.kept.length || line.time > time - line.ttl) this.#lines.set(channel, line)
+			else this.#floor = Math.max(this.#floor, line.last)
 		}
 	}
 }

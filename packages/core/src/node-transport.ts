@@ -1,9 +1,10 @@
-import { type IncomingMessage, ServerResponse } from 'node:http'
+import { ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import type { Frame } from './frame.js'
 import { NodeRequest, type RequestView } from './request.js'
 import { uncorkAtEndOfTick } from './tick.js'
 import { CACHE_CONTROL, CONTENT_TYPE, type Transport, type TransportOwner } from './transport.js'
+import type { EvRequest, EvResponse } from './types.js'
 
 /*
  * A Node response can be written in two ways.
@@ -35,21 +36,23 @@ const nativeWrite = ServerResponse.prototype.write
 const isNode = process.release?.name === 'node' && !('bun' in process.versions) && !('Deno' in globalThis)
 
 /** The response of HTTP/1 or, by the compatibility API, HTTP/2. `flush` is there if a compressor put it there. */
-export type NodeResponse = ServerResponse & { flush?: () => void; stream?: { destroyed: boolean } }
+export type NodeResponse = EvResponse & { flush?: () => void; stream?: { destroyed: boolean } }
 
 export class NodeTransport implements Transport {
-	readonly #req: IncomingMessage
+	readonly #req: EvRequest
 	readonly #res: NodeResponse
 	/** The socket of the direct path; `undefined` while frames go through the response. */
 	#socket: Socket | undefined
 	#chunked = false
 	/** The socket this transport has corked in this tick. */
 	#corked: Socket | undefined
-	/** Through the response: bytes written since `res.write` asked to pause; -1 if it has not, or has drained. */
-	#refused = -1
+	/** Through the response: bytes written since `res.write` asked to pause; -1 once it has drained, -2 if it never did. */
+	#refused = -2
+	/** Bytes written through the response. */
+	#through = 0
 	#onDrain: (() => void) | undefined
 
-	constructor(req: IncomingMessage, res: NodeResponse, owner: TransportOwner) {
+	constructor(req: EvRequest, res: NodeResponse, owner: TransportOwner) {
 		this.#req = req
 		this.#res = res
 		const gone = owner.gone.bind(owner)
@@ -63,7 +66,7 @@ export class NodeTransport implements Transport {
 		}
 	}
 
-	get request(): RequestView<IncomingMessage> {
+	get request(): RequestView<EvRequest> {
 		return new NodeRequest(this.#req)
 	}
 
@@ -80,8 +83,10 @@ export class NodeTransport implements Transport {
 
 	get waiting(): number {
 		if (this.#socket !== undefined) return this.#socket.writableLength
+		const { writableLength } = this.#res
 		// Behind a compressor bytes wait where nobody sees them; what was written since it asked to pause bounds them.
-		return Math.max(this.#refused, this.#res.writableLength)
+		if (this.#refused > writableLength && this.#res.hasHeader('Content-Encoding')) return this.#refused
+		return writableLength
 	}
 
 	get exact(): boolean {
@@ -100,7 +105,8 @@ export class NodeTransport implements Transport {
 		const socket = socketOf(res)
 		if (socket !== undefined) this.#cork(socket)
 		if (!res.headersSent) res.writeHead(res.statusCode, headOf(this.#req, res))
-		res.flushHeaders()
+		// HTTP/2 has sent it by now.
+		if (res instanceof ServerResponse) res.flushHeaders()
 		if (this.#req.method === 'HEAD') res.end()
 		else this.#choosePath()
 	}
@@ -132,16 +138,20 @@ export class NodeTransport implements Transport {
 	}
 
 	onDrain(callback: () => void): void {
-		const socket = this.#socket
-		if (socket === undefined) this.#onDrain = callback
-		else if (socket.writableNeedDrain) socket.once('drain', callback)
-		// Fewer bytes wait than make a socket say `drain`; an empty write is done when they are gone.
-		else socket.write('', () => callback())
+		const direct = this.#socket
+		if (direct === undefined && this.#refused >= 0) this.#onDrain = callback
+		else if (direct?.writableNeedDrain) direct.once('drain', callback)
+		else {
+			// Fewer bytes wait than make anybody say `drain`; an empty write is done when they are gone.
+			const socket = direct ?? socketOf(this.#res)
+			if (socket !== undefined) socket.write('', () => callback())
+			else this.#res.write('', () => callback())
+		}
 	}
 
 	progress(): number {
 		const socket = socketOf(this.#res)
-		if (socket === undefined) return -this.waiting
+		if (socket === undefined) return this.#through - this.waiting
 		// Of one large write the kernel takes a part at a time; only the handle's queue shows that.
 		return socket.bytesWritten - socket.writableLength - queueOf(socket)
 	}
@@ -181,6 +191,7 @@ export class NodeTransport implements Transport {
 		const socket = socketOf(res)
 		if (
 			socket !== undefined &&
+			res instanceof ServerResponse &&
 			res.write === nativeWrite &&
 			res.headersSent &&
 			!res.writableEnded &&
@@ -196,12 +207,14 @@ export class NodeTransport implements Transport {
 		const res = this.#res
 		this.#socket = undefined
 		if (res.writableEnded || res.destroyed) return false
-		const taken = res.write(frame.plain)
+		const taken = res instanceof ServerResponse ? res.write(frame.plain) : res.write(frame.plain)
 		// Node's own `flush`, on the prototype, is another, deprecated thing.
 		if (Object.hasOwn(res, 'flush')) res.flush?.()
+		this.#through += frame.length
 		if (!taken && this.#refused < 0) {
+			// Once for all times: a compressor keeps the listeners for its own stream, where `once` does not take them off.
+			if (this.#refused === -2) res.on('drain', () => this.#drained())
 			this.#refused = 0
-			res.once('drain', () => this.#drained())
 		}
 		if (this.#refused >= 0) this.#refused += frame.length
 		else this.#choosePath()
@@ -209,6 +222,7 @@ export class NodeTransport implements Transport {
 	}
 
 	#drained(): void {
+		if (this.#refused < 0) return
 		this.#refused = -1
 		const callback = this.#onDrain
 		this.#onDrain = undefined
@@ -220,11 +234,11 @@ export class NodeTransport implements Transport {
  * The headers the app did not set itself. By `writeHead`: a response keeps what `setHeader` was given for as long as
  * it lives, which costs more than all of a stream's own state.
  */
-function headOf(req: IncomingMessage, res: NodeResponse): Record<string, string> {
+function headOf(req: EvRequest, res: NodeResponse): Record<string, string> {
 	const head: Record<string, string> = { 'Content-Type': CONTENT_TYPE }
 	if (!res.hasHeader('Cache-Control')) head['Cache-Control'] = CACHE_CONTROL
 	if (!res.hasHeader('X-Accel-Buffering')) head['X-Accel-Buffering'] = 'no'
-	if (req.httpVersion === '1.1') head.Connection = 'keep-alive'
+	if (req.httpVersion === '1.1' && !res.hasHeader('Connection')) head.Connection = 'keep-alive'
 	return head
 }
 

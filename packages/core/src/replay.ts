@@ -50,8 +50,12 @@ export class Replay implements Joining, TickWork {
 	readonly #left = new Set<string>()
 	/** It listens to a channel already and has yet to be told where it stands. */
 	#began = false
+	/** From here on this instance gets every entry of its channels. */
+	#since: LogPosition | undefined
 	/** Set once all pages are written: live entries up to here were in them. */
 	#skipTo: LogPosition | undefined
+	/** The epoch of this instance then. If the pages were of another one, what still comes of it is over. */
+	#over: string | undefined
 
 	constructor(context: ReplayContext, stream: ManagedStream) {
 		this.#context = context
@@ -86,13 +90,14 @@ export class Replay implements Joining, TickWork {
 			if (this.#held === undefined) return
 			if (this.#held.length < HELD) this.#held.push(entry)
 			else this.#held = undefined
-		} else if (entry.epoch !== skipTo.epoch || entry.seq > skipTo.seq) this.#join()
+		} else if (entry.epoch === skipTo.epoch ? entry.seq > skipTo.seq : entry.epoch !== this.#over)
+			this.#join()
 	}
 
-	gap(position: LogPosition): void {
+	gap(channel: Channel<ManagedStream>, position: LogPosition): void {
 		if (this.#skipTo === undefined) this.#held = undefined
 		// Its pages may have reached further than what was lost; if not, it is a listener that missed something.
-		else if (!covers(this.#skipTo, position)) this.#join()
+		else if (!covers(this.#skipTo, position)) this.#join([channel])
 	}
 
 	endTick(): void {
@@ -107,22 +112,31 @@ export class Replay implements Joining, TickWork {
 
 	#run(): Awaitable<void> {
 		this.#context.flush()
-		const { delivered } = this.#context
-		if (this.#channels.size === 0) {
-			if (this.#began && delivered !== undefined) this.#send(positionFrame(delivered))
-			return undefined
-		}
 		const since: (LogPosition | undefined)[] = []
-		const pending: Promise<LogPosition>[] = []
+		const pending: Promise<LogPosition | undefined>[] = []
 		for (const channel of this.#channels.keys()) {
-			if (channel.since instanceof Promise) pending.push(channel.since)
+			if (channel.since instanceof Promise) pending.push(this.#certain(channel, channel.since))
 			else since.push(channel.since)
 		}
 		if (pending.length === 0) return this.#start(since)
 		return Promise.all(pending).then((positions) => this.#start([...since, ...positions]))
 	}
 
+	/** A channel that was left is not waited for any more. */
+	#certain(channel: Channel<ManagedStream>, since: Promise<LogPosition>): Promise<LogPosition | undefined> {
+		return since.catch((error: unknown) => {
+			if (this.#channels.has(channel)) throw error
+			return undefined
+		})
+	}
+
 	#start(since: readonly (LogPosition | undefined)[]): Awaitable<void> {
+		const { delivered } = this.#context
+		if (this.#channels.size === 0) {
+			if (this.#began && delivered !== undefined) this.#send(positionFrame(delivered))
+			return undefined
+		}
+		for (const position of since) this.#since = later(this.#since, position)
 		const { lastEventId } = this.#stream
 		if (lastEventId !== undefined) {
 			this.#context.count('replays')
@@ -132,14 +146,14 @@ export class Replay implements Joining, TickWork {
 		const last = Math.max(0, ...this.#channels.values())
 		if (last > 0) return this.#read({ last }, false)
 		// A newcomer begins where this instance stands; nothing has to be read.
-		let from = this.#context.delivered
-		for (const position of since) from = later(from, position)
+		const from = later(delivered, this.#since)
 		return from === undefined ? this.#read({ last: 0 }, false) : this.#finish(from, undefined)
 	}
 
 	#read(start: LogStart, invalid: boolean): Awaitable<void> {
 		const names = [...this.#channels.keys()].map(({ name }) => name)
-		const page = this.#context.history.read(names, start, this.#context.delivered)
+		// What was appended before this instance followed a channel it does not get live.
+		const page = this.#context.history.read(names, start, later(this.#context.delivered, this.#since))
 		const write = (result: HistoryPage) => this.#write(result, start, invalid)
 		return page instanceof Promise ? page.then(write) : write(page)
 	}
@@ -194,6 +208,7 @@ export class Replay implements Joining, TickWork {
 		const position = late.at(-1) ?? upTo
 		if (last?.seq !== position.seq) this.#send(positionFrame(position))
 		this.#skipTo = position
+		this.#over = this.#context.delivered?.epoch
 		if (covers(this.#context.delivered, position)) {
 			this.#join()
 		}
@@ -204,18 +219,19 @@ export class Replay implements Joining, TickWork {
 		this.#connection.writeCorked(frame, now())
 	}
 
-	#join(): void {
+	#join(channels: Iterable<Channel<ManagedStream>> = this.#channels.keys()): void {
 		// The run of this tick may hold entries that were in the pages.
 		this.#context.flush()
-		for (const channel of this.#channels.keys()) {
+		for (const channel of channels) {
+			this.#channels.delete(channel)
 			channel.joining.delete(this.#connection)
 			channel.listeners.set(this.#connection, this.#stream)
 		}
-		this.#channels.clear()
 	}
 
 	/** The log could not be read: the client comes back to where it was, or to another instance. */
 	#fail(error: unknown): void {
+		if (this.#stream.closed) return
 		this.#context.onError(error)
 		this.#connection.finish('closed', null)
 	}

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http'
+import type { EvRequest } from './types.js'
 
 /** What is asked of a request, the same for Node and the web. */
 export interface RequestView<Req = unknown> {
@@ -11,8 +11,8 @@ export interface RequestView<Req = unknown> {
 }
 
 /** A Node request (HTTP/1 or HTTP/2). */
-export class NodeRequest implements RequestView<IncomingMessage> {
-	constructor(readonly raw: IncomingMessage) {}
+export class NodeRequest<Req extends EvRequest = EvRequest> implements RequestView<Req> {
+	constructor(readonly raw: Req) {}
 
 	header(name: string): string | undefined {
 		const value = this.raw.headers[name.toLowerCase()]

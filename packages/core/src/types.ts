@@ -1,4 +1,11 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+
+/** A request of HTTP/1 or, by the compatibility API, HTTP/2. */
+export type EvRequest = IncomingMessage | Http2ServerRequest
+
+/** A response of HTTP/1 or, by the compatibility API, HTTP/2. */
+export type EvResponse = ServerResponse | Http2ServerResponse
 
 /** Names of events the library itself sends or its users commonly send. */
 export type EvEventsType = 'data' | 'error' | 'end'
@@ -155,8 +162,11 @@ export interface EvManagedStream<Channels extends object = Record<string, unknow
 	 */
 	readonly message: (message: EvMessage) => boolean
 	/**
-	 * Subscribes to a channel. Idempotent; no effect on a closed stream. Channels that are listened to in the same
-	 * tick are replayed together, in the order in which their messages were sent.
+	 * Subscribes to a channel. Idempotent; no effect on a closed stream.
+	 *
+	 * Listen to all channels of a client in one tick: they are replayed together, in the order in which their
+	 * messages were sent. One that is listened to later is replayed later, and a client that is cut before that has
+	 * a position already that lies after what it missed there.
 	 *
 	 * Throws `EvMaxListenerError` (`EV_MAX_LISTENERS`) if the channel is full, `EvNotAuthenticatedError`
 	 * (`EV_NOT_AUTHENTICATED`) before `authenticate()` let the client in.

@@ -1,6 +1,8 @@
-import type { Frame } from './frame.js'
+import { encodeComment, Frame } from './frame.js'
 import { type RequestView, WebRequest } from './request.js'
 import { CACHE_CONTROL, CONTENT_TYPE, type Transport, type TransportOwner } from './transport.js'
+
+const OPENING = new Frame(encodeComment(''))
 
 /** Bytes the response's stream takes before the producer should pause; the same as a Node socket. */
 const HIGH_WATER_MARK = 65_536
@@ -21,7 +23,7 @@ export class WebTransport implements Transport {
 	readonly #request: Request
 	#controller: ReadableStreamDefaultController<Uint8Array> | undefined
 	#onDrain: (() => void) | undefined
-	#taken = 0
+	#written = 0
 	#opened: Response | undefined
 
 	constructor(request: Request, owner: TransportOwner) {
@@ -65,7 +67,8 @@ export class WebTransport implements Transport {
 					this.#controller = controller
 				},
 				pull: () => {
-					this.#taken++
+					// It is also called when something was enqueued, though nothing was taken.
+					if (this.waiting > 0) return
 					const callback = this.#onDrain
 					this.#onDrain = undefined
 					callback?.()
@@ -76,11 +79,14 @@ export class WebTransport implements Transport {
 		)
 		this.#answer(body, 200, { 'Cache-Control': CACHE_CONTROL, 'X-Accel-Buffering': 'no' })
 		if (this.#request.method === 'HEAD') this.#finish()
+		// Some servers hold the head back until there are bytes.
+		else this.write(OPENING)
 	}
 
 	write(frame: Frame): boolean {
 		// After a cancel enqueue would throw.
 		if (this.#controller === undefined) return false
+		this.#written += frame.length
 		this.#controller.enqueue(frame.plain)
 		return !this.behind
 	}
@@ -95,7 +101,7 @@ export class WebTransport implements Transport {
 	}
 
 	progress(): number {
-		return this.#taken
+		return this.#written - this.waiting
 	}
 
 	end(last: Frame | null): void {

@@ -227,7 +227,7 @@ describe('back-pressure of a web response', () => {
 		expect(made).toBe(1)
 		expect(stream.message({ data: 'direct' })).toBe(false)
 		const { bufferedBytes } = manager.stats()
-		expect(bufferedBytes).toBe(`data:0 ${LARGE}\n\ndata:direct\n\n`.length)
+		expect(bufferedBytes).toBe(`:\n\ndata:0 ${LARGE}\n\ndata:direct\n\n`.length)
 		const client = follow(response)
 		expect(await written).toBe(true)
 		await stream.drain()

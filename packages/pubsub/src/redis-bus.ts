@@ -7,12 +7,13 @@ import { type Connections, closeConnection, connectTo, type RedisSource } from '
 import { Outage } from './outage.js'
 import { publish } from './publish.js'
 import { type Probe, Subscriber } from './subscriber.js'
+import { warn } from './warn.js'
 
 /** Options of {@link RedisBus}. */
 export interface RedisBusOptions {
 	/**
 	 * Gets what no caller can be told: connection errors (each distinct one once per outage), a subscriber that
-	 * had to be replaced, handlers that throw. Default: nothing is reported.
+	 * had to be replaced, handlers that throw. Default: a process warning.
 	 */
 	onError?: ((error: unknown) => void) | undefined
 	/**
@@ -66,7 +67,7 @@ export class RedisBus {
 	readonly #subscriber: Subscriber
 	readonly #outage: Outage
 	readonly #deadline: number
-	readonly #onError: ((error: unknown) => void) | undefined
+	readonly #onError: (error: unknown) => void
 	readonly #lost: Callbacks
 	readonly #restored: Callbacks
 	#closing: Promise<void> | undefined
@@ -81,7 +82,7 @@ export class RedisBus {
 		const { interval = 4000, timeout = 4000 } = probe || {}
 		for (const [key, ms] of Object.entries({ interval, timeout, deadline })) checkMs(key, ms)
 		if (!(maxPending > 0)) throw new RangeError(`maxPending must be above 0, not ${maxPending}`)
-		this.#onError = options.onError
+		this.#onError = options.onError ?? warn
 		this.#deadline = deadline
 		this.#lost = new Callbacks(this.#report)
 		this.#restored = new Callbacks(this.#report)
@@ -217,7 +218,7 @@ export class RedisBus {
 
 	readonly #report = (error: unknown): void => {
 		try {
-			this.#onError?.(error)
+			this.#onError(error)
 		} catch {
 			// There is nobody left to tell.
 		}

@@ -3,6 +3,7 @@ import type { RedisSource } from './connections.js'
 import { decode, encode } from './envelope.js'
 import { EvClosedError } from './errors.js'
 import { RedisBus } from './redis-bus.js'
+import { warn } from './warn.js'
 
 /** Options of {@link EvRedisPubSub}. */
 export interface EvRedisPubSubOptions<T = unknown> {
@@ -14,7 +15,7 @@ export interface EvRedisPubSubOptions<T = unknown> {
 	onMessage?: ((message: T) => void) | undefined
 	/**
 	 * Gets what no caller can be told: connection errors (once per outage), payloads that are no message, a
-	 * handler that throws, and every `send` that fails. Default: nothing is reported.
+	 * handler that throws, and every `send` that fails. Default: a process warning.
 	 */
 	onError?: ((error: unknown) => void) | undefined
 }
@@ -40,7 +41,7 @@ export class EvRedisPubSub<T = unknown> {
 	#closed = false
 
 	/** @throws TypeError if the subject is not a non-empty string. */
-	constructor({ subject, options, onMessage, onError = () => {} }: EvRedisPubSubOptions<T>) {
+	constructor({ subject, options, onMessage, onError = warn }: EvRedisPubSubOptions<T>) {
 		if (typeof subject !== 'string' || subject === '')
 			throw new TypeError('subject must be a non-empty string')
 		this.#subject = subject

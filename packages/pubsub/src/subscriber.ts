@@ -233,7 +233,8 @@ export class Subscriber {
 
 	/** Gives up the current connection and tries a new one after a while. */
 	#retry(): void {
-		const wasUp = this.#phase === 'up'
+		// Also before all channels are confirmed, one that was begins to miss something.
+		const wasHeard = [...this.#channels.values()].some((subscription) => subscription.isConfirmed)
 		const redis = this.#redis
 		this.#redis = undefined
 		this.#probe = undefined
@@ -241,7 +242,7 @@ export class Subscriber {
 		for (const subscription of this.#channels.values()) subscription.lose()
 		if (redis) void closeConnection(redis)
 		this.#after(backOff(++this.#attempt), this.#connect)
-		if (!wasUp) return
+		if (!wasHeard || this.#isLost) return
 		this.#isLost = true
 		this.#host.onLost()
 	}

@@ -5,6 +5,11 @@ export class Subscription {
 	#isConfirmed = false
 	#wasConfirmed = false
 
+	/** `true` while it is confirmed on the current connection. */
+	get isConfirmed(): boolean {
+		return this.#isConfirmed
+	}
+
 	/** `true` once Redis confirmed it, on whichever connection. */
 	get wasConfirmed(): boolean {
 		return this.#wasConfirmed

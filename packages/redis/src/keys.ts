@@ -93,7 +93,7 @@ export class RedisNames {
 		return `${this.tag}:channel:${name}`
 	}
 
-	/** Channel: the messages of a channel, each behind a line `<epoch> <seq> <prev> <length> <except>`. */
+	/** Channel: the messages of a channel, each behind a line `<epoch> <seq> <prev> <lengths>`. */
 	messageChannel(name: string): string {
 		return `${this.tag}:channel:${name}`
 	}

@@ -81,17 +81,23 @@ export function merge(read: LogRead): { entries: LogEntry[]; upTo: LogPosition; 
 	return { entries, upTo: more ? { epoch: read.head.epoch, seq: upTo } : read.head, more }
 }
 
-/** A page of the log: complete, or nothing. */
+/**
+ * A page of the log: complete, or nothing.
+ *
+ * @param isKept Whether a channel's entries are for clients that come back, and not only for repairs.
+ */
 export async function readPage(
 	readLog: ReadLog,
 	names: readonly string[],
 	start: LogStart,
 	limit: number,
+	isKept: (name: string) => boolean,
 ): Promise<LogPage> {
 	if ('last' in start) {
+		const last = Math.min(start.last, Number.MAX_SAFE_INTEGER)
 		const read = await readLog(
-			names.map((name) => ({ name, from: { last: start.last } })),
-			Math.max(start.last, 1),
+			names.map((name) => ({ name, from: { last: isKept(name) ? last : 0 } })),
+			Math.max(last, 1),
 		)
 		const entries = read.channels.flatMap((channel) => channel.entries)
 		entries.sort((a, b) => a.seq - b.seq)
@@ -99,7 +105,7 @@ export async function readPage(
 	}
 	const { after } = start
 	const read = await readLog(
-		names.map((name) => ({ name, from: after.seq })),
+		names.map((name) => ({ name, from: isKept(name) ? after.seq : { last: 0 } })),
 		limit,
 	)
 	const reset = unreadable(read, after)

@@ -5,7 +5,7 @@ import type { Script } from './script.js'
  *
  *   {ns}:log        hash    epoch, seq, run, floor, cuts, mark, marked
  *   {ns}:channels   zset    channel -> seq of its last message
- *   {ns}:channel:x  stream  <seq>-0 -> v: prev, p: payload, x: except
+ *   {ns}:channel:x  stream  <seq>-<time, ms> -> v: prev, p: payload, x: except
  *
  * `run` is the server's run_id. Another one means a restart or a failover: what this server has may be less than
  * what the other one gave out. So a new epoch begins, and `cuts` keeps for the last epochs up to where this server
@@ -47,7 +47,7 @@ local function openLog(log, channels, candidate, keep)
     redis.call('ZREMRANGEBYSCORE', channels, '-inf', str(state.mark))
     state.mark, state.marked, changed = state.seq, now, true
   end
-  state.run, state.changed, state.keep = run, changed, keep
+  state.run, state.changed, state.keep, state.now = run, changed, keep, now
   return state
 end
 
@@ -64,15 +64,38 @@ end
  *
  * KEYS: log, channels, producer, a stream for each distinct channel.
  * ARGV: batch number, epoch if one has to begin, keep (ms), number of distinct channels; for each of them its name,
- * its Pub/Sub channel, size, ttl (ms); for each message the number of its channel, its length, except, payload.
+ * its Pub/Sub channel, size, ttl (ms); for each message the number of its channel, the lengths of payload and except,
+ * except, payload.
  * Gives "epoch first-seq": the messages have consecutive numbers from there.
  *
  * Messages of one channel that follow each other are published as one, each with the line
- * "epoch seq prev length except" before it; length counts UTF-16 units.
+ * "epoch seq prev length except-length" before it, followed by except and payload; lengths count UTF-16 units.
  */
 export const PUBLISH: Script = {
 	name: 'evstreamPublish',
 	lua: `${OPEN_LOG}
+-- A key that somebody spoilt, or entries of a log that was lost, must not stop the channel, nor the others.
+local function append(key, size, id, prev, payload, except)
+  for attempt = 1, 2 do
+    local done = redis.pcall('XADD', key, 'MAXLEN', size, id, 'v', prev, 'p', payload, 'x', except)
+    if type(done) ~= 'table' or not done.err then return end
+    local spoilt = string.find(done.err, 'WRONGTYPE') or string.find(done.err, 'equal or smaller')
+    if attempt == 2 or not spoilt then error(done.err, 0) end
+    redis.call('DEL', key)
+  end
+end
+
+local function forgetOld(key, oldest)
+  for _ = 1, 8 do
+    local some, old = redis.call('XRANGE', key, '-', '+', 'COUNT', 1), {}
+    if not some[1] or tonumber(string.match(some[1][1], '%d+$')) > oldest then return end
+    for _, entry in ipairs(redis.call('XRANGE', key, '-', '+', 'COUNT', 100)) do
+      if tonumber(string.match(entry[1], '%d+$')) <= oldest then old[#old + 1] = entry[1] end
+    end
+    redis.call('XDEL', key, unpack(old))
+  end
+end
+
 local before = redis.call('HMGET', KEYS[3], 'batch', 'result')
 -- A later batch stands there if this one was given up and is sent again behind its successor.
 if before[1] and tonumber(before[1]) >= tonumber(ARGV[1]) then return before[2] end
@@ -93,23 +116,24 @@ end
 
 local first = s.seq + 1
 local run, runChannel = {}, nil
-for at = 5 + count * 4, #ARGV, 4 do
+for at = 5 + count * 4, #ARGV, 5 do
   local i = tonumber(ARGV[at])
-  local length, except, payload = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local lengths, except, payload = ARGV[at + 1] .. ' ' .. ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   s.seq = s.seq + 1
   local seq, prev = str(s.seq), str(last[i])
-  redis.call('XADD', KEYS[3 + i], 'MAXLEN', sizes[i], seq .. '-0', 'v', prev, 'p', payload, 'x', except)
+  append(KEYS[3 + i], sizes[i], seq .. '-' .. str(s.now), prev, payload, except)
   last[i] = s.seq
   if runChannel and runChannel ~= i then
     redis.call('PUBLISH', topics[runChannel], table.concat(run))
     run = {}
   end
   runChannel = i
-  run[#run + 1] = s.epoch .. ' ' .. seq .. ' ' .. prev .. ' ' .. length .. ' ' .. except .. '\\n' .. payload
+  run[#run + 1] = s.epoch .. ' ' .. seq .. ' ' .. prev .. ' ' .. lengths .. '\\n' .. except .. payload
 end
 
 for i = 1, count do
   redis.call('ZADD', KEYS[2], str(last[i]), names[i])
+  forgetOld(KEYS[3 + i], s.now - tonumber(ttls[i]))
   redis.call('PEXPIRE', KEYS[3 + i], ttls[i])
 end
 saveLog(KEYS[1], KEYS[2], s)
@@ -146,12 +170,13 @@ for i = 3, #KEYS do
     if newest == '0' then
       found = {}
     elseif newest then
-      found = redis.call('XREVRANGE', KEYS[i], '+', '-', 'COUNT', math.min(tonumber(newest), limit))
+      found = redis.pcall('XREVRANGE', KEYS[i], '+', '-', 'COUNT', math.min(tonumber(newest), limit))
     elseif tonumber(ARGV[at + 1]) < tonumber(last) then
-      found = redis.call('XRANGE', KEYS[i], str(tonumber(ARGV[at + 1]) + 1) .. '-0', '+', 'COUNT', limit)
+      found = redis.pcall('XRANGE', KEYS[i], str(tonumber(ARGV[at + 1]) + 1) .. '-0', '+', 'COUNT', limit)
     else
       found = {}
     end
+    -- Of a key that somebody spoilt there are no entries (an error has none): those who miss some are told.
     for n, entry in ipairs(found) do
       local fields = {}
       for f = 1, #entry[2], 2 do fields[entry[2][f]] = entry[2][f + 1] end

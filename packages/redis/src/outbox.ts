@@ -141,11 +141,7 @@ export class Outbox {
 		const oldest = performance.now() - this.#deadline
 		const overdue = this.#waiting.findIndex(({ since }) => since > oldest)
 		for (const { refuse } of this.#take(overdue < 0 ? this.#waiting.length : overdue)) {
-			refuse(
-				new EvUnavailableError(
-					`Redis could not be reached for ${this.#deadline} ms. The message was not sent.`,
-				),
-			)
+			refuse(new EvUnavailableError(`The message waited ${this.#deadline} ms for Redis and was not sent.`))
 		}
 	}
 

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import {
 	type ChannelLog,
 	EvClosedError,
@@ -25,6 +26,10 @@ const PAGE = 1_000
 const KEEP = 3 * 86_400_000
 /** What is kept without history, to repair this instance's own holes. */
 const REPAIR: LogRetention = { size: 1_000, ttl: 60_000 }
+/** The longest time Redis is asked to keep something, in ms: some 300 years. */
+const LONGEST = 1e13
+/** How long it waits after a failed read before it tries again, in ms. */
+const RETRY = 250
 
 /** What a log has counted. */
 export interface RedisLogCounters {
@@ -49,6 +54,8 @@ export class RedisLog implements ChannelLog {
 	readonly #undo: (() => void)[]
 	/** What ends the subscription of each channel. */
 	readonly #subscriptions = new Map<string, Promise<() => void>>()
+	/** A read of the head that was not sent yet. */
+	#nextHead: Promise<LogPosition> | undefined
 	#batch = 0
 	#published = 0
 	#closed = false
@@ -103,17 +110,10 @@ export class RedisLog implements ChannelLog {
 		)
 		this.#subscriptions.set(channel, subscription)
 		await subscription
-		for (;;) {
-			if (this.#subscriptions.get(channel) !== subscription) throw new EvClosedError('The subscription')
-			try {
-				const { head } = await this.#read([], 1)
-				if (this.#subscriptions.get(channel) !== subscription) throw new EvClosedError('The subscription')
-				return this.#inbox.opened(channel, head)
-			} catch (error) {
-				if (!(error instanceof EvUnavailableError)) throw error
-				this.#receiver.error(error)
-			}
-		}
+		this.#nextHead ??= this.#readHead()
+		const head = await this.#nextHead
+		if (this.#subscriptions.get(channel) !== subscription) throw new EvClosedError('The subscription')
+		return this.#inbox.opened(channel, head)
 	}
 
 	unsubscribe(channel: string): void {
@@ -127,7 +127,9 @@ export class RedisLog implements ChannelLog {
 	}
 
 	read(channels: readonly string[], start: LogStart): Promise<LogPage> {
-		return readPage((from, limit) => this.#read(from, limit), channels, start, PAGE)
+		const { resumable, retention } = this.#options
+		const isKept = (channel: string): boolean => !resumable || retention(channel).size > 0
+		return readPage((from, limit) => this.#read(from, limit), channels, start, PAGE, isKept)
 	}
 
 	async direct(streamId: string, payload: string): Promise<void> {
@@ -145,6 +147,22 @@ export class RedisLog implements ChannelLog {
 		this.#inbox.close()
 		this.#outbox.close()
 		this.#onClose()
+	}
+
+	/** Where the log stands after now. Channels that are subscribed in one turn share it: there may be thousands. */
+	async #readHead(): Promise<LogPosition> {
+		for (;;) {
+			await nextTurn()
+			this.#nextHead = undefined
+			try {
+				return (await this.#read([], 1)).head
+			} catch (error) {
+				if (this.#closed) throw new EvClosedError('The log')
+				if (!(error instanceof EvUnavailableError)) throw error
+				this.#receiver.error(error)
+				await sleep(RETRY, undefined, { ref: false })
+			}
+		}
 	}
 
 	async #listenForDirect(): Promise<void> {
@@ -196,7 +214,7 @@ export class RedisLog implements ChannelLog {
 				keep = Math.max(keep, 2 * ttl)
 				channels.push(channel, names.published(names.messageChannel(channel)), size, Math.ceil(ttl))
 			}
-			messages.push(index, payload.length, except, payload)
+			messages.push(index, payload.length, except.length, except, payload)
 		}
 		const reply = await this.#bus
 			.command(
@@ -253,7 +271,8 @@ export class RedisLog implements ChannelLog {
 		const { resumable, retention } = this.#options
 		const { size, ttl } = retention(channel)
 		// A channel that keeps nothing for clients still keeps enough to mend a lost connection.
-		return resumable && size > 0 ? { size, ttl } : REPAIR
+		if (!resumable || size === 0) return REPAIR
+		return { size: Math.min(size, Number.MAX_SAFE_INTEGER), ttl: Math.min(ttl, LONGEST) }
 	}
 }
 

@@ -21,7 +21,8 @@ const NODES = 3
 const SLOTS = 16_384
 
 const kind = await redisKind()
-if (kind !== 'binary') console.log(`Redis Cluster: skipped, needs redis-server, not a Redis of kind "${kind}"`)
+if (kind !== 'binary')
+	console.log(`Redis Cluster: skipped, needs redis-server, not a Redis of kind "${kind}"`)
 
 /** A node's bus takes its port and 10,000. */
 async function freeClusterPort(): Promise<number> {
@@ -65,7 +66,9 @@ async function startCluster(): Promise<TestRedis[]> {
 	await until(
 		async () => {
 			const infos = await Promise.all(clients.map((client) => client.cluster('INFO')))
-			return infos.every((info) => /cluster_state:ok/.test(info) && info.includes(`cluster_known_nodes:${NODES}`))
+			return infos.every(
+				(info) => /cluster_state:ok/.test(info) && info.includes(`cluster_known_nodes:${NODES}`),
+			)
 		},
 		{ timeout: 20_000, what: 'the Cluster' },
 	)

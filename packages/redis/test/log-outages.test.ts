@@ -215,6 +215,7 @@ describe('a user limited to the namespace', () => {
 			'+exists',
 			'+pexpire',
 			'+xadd',
+			'+xdel',
 			'+xrange',
 			'+xrevrange',
 			'+zadd',

@@ -6,9 +6,24 @@ import { hold } from './hold.js'
 import { idle } from './idle.js'
 import { latency } from './latency.js'
 import { objects } from './objects.js'
+import { reconnect } from './reconnect.js'
+import { redis } from './redis.js'
 import { slow } from './slow.js'
 import { state } from './state.js'
 import { stream } from './stream.js'
 
 /** @type {readonly import('../types.js').Case[]} */
-export const cases = [fanout, burst, objects, latency, stream, idle, connect, slow, hold, state]
+export const cases = [
+	fanout,
+	burst,
+	objects,
+	latency,
+	stream,
+	idle,
+	connect,
+	slow,
+	hold,
+	reconnect,
+	state,
+	redis,
+]

@@ -1,7 +1,7 @@
 /** Everybody comes back at once and missed something: how much longer that takes than accepting them. */
 import { ReconnectLab } from '../reconnect/lab.js'
 
-/** @type {import('../types.js').Case<ReconnectLab>} */
+/** @type {import('../types.js').Case} */
 export const reconnect = {
 	name: 'reconnect',
 	title: 'Reconnect: 10,000 clients at once, 100 missed messages of 100 B each on 5 channels',
@@ -16,9 +16,12 @@ export const reconnect = {
 		full: { connections: 10_000, messages: 100, channels: 5 },
 		quick: { connections: 500, messages: 100, channels: 5 },
 	},
-	open: async (contender) => new ReconnectLab(contender),
-	async measure(open, { connections, messages = 0, channels = 0 }) {
-		const lab = await open()
-		return lab.comeBack({ count: connections, missed: messages, channels, bytes: 100 })
+	async measure(_open, { connections, messages = 0, channels = 0 }, contender) {
+		const lab = new ReconnectLab(contender)
+		try {
+			return await lab.comeBack({ count: connections, missed: messages, channels, bytes: 100 })
+		} finally {
+			await lab.close()
+		}
 	},
 }

@@ -18,6 +18,7 @@ export const state = {
 		{ key: 'number', label: 'in memory, a number: set/s', digits: 0 },
 		{ key: 'object', label: 'an object: set/s', digits: 0 },
 		{ key: 'one', label: '1 process × 64: set/s', digits: 0 },
+		{ key: 'fourSingle', label: '4 processes × 1: set/s', digits: 0 },
 		{ key: 'four', label: '4 processes × 64: set/s', digits: 0, ratio: true },
 		{ key: 'p50', label: 'p50 ms', digits: 2 },
 		{ key: 'p99', label: 'p99 ms', digits: 2 },
@@ -40,6 +41,7 @@ export const state = {
 				figures.object = (await change('object', redis, 1, 1, sizes)).perSecond
 			}
 			figures.one = (await change(contender, redis, 1, LANES, sizes)).perSecond
+			figures.fourSingle = (await change(contender, redis, PROCESSES, 1, sizes)).perSecond
 			const four = await change(contender, redis, PROCESSES, LANES, sizes)
 			figures.four = four.perSecond
 			figures.p50 = four.p50

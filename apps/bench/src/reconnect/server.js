@@ -1,4 +1,5 @@
 /** A server that clients come back to: one that knows what they missed, or one that only accepts them. */
+import { checkBuilt } from '../built.js'
 import { messages } from '../messages.js'
 import { answer } from '../rpc.js'
 import { HEAD, listen } from '../server/listen.js'
@@ -21,9 +22,7 @@ async function bare() {
 
 /** @returns {Promise<Returned>} */
 async function evstream() {
-	if (!import.meta.resolve('@evstream/core').endsWith('/dist/index.js')) {
-		throw new Error('measures the built package only, not its source')
-	}
+	checkBuilt('@evstream/core', import.meta.resolve('@evstream/core'))
 	const { EvStreamManager } = await import('@evstream/core')
 	const manager = new EvStreamManager({
 		maxConnection: NO_LIMIT,

@@ -1,4 +1,5 @@
 /** Ways from one process to another through Redis: how to send, and how to get what was sent. */
+import { checkBuilt } from '../built.js'
 
 /**
  * @typedef {object} Link
@@ -27,9 +28,7 @@ async function ioredis(url) {
 
 /** @type {OpenLink} */
 async function evstream(url) {
-	if (!import.meta.resolve('@evstream/redis').endsWith('/dist/index.js')) {
-		throw new Error('measures the built packages only, not their source')
-	}
+	checkBuilt('@evstream/redis', import.meta.resolve('@evstream/redis'))
 	const [{ EvStreamManager }, { EvRedisAdapter }] = await Promise.all([
 		import('@evstream/core'),
 		import('@evstream/redis'),

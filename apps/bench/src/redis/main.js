@@ -43,7 +43,8 @@ answer({
 	 * @returns {Promise<{ started: number }>}
 	 */
 	async send({ messages: count, bytes, lanes, perSecond }) {
-		const message = messages({ kind: 'string', bytes, timed: true })
+		const next = messages({ kind: 'string', bytes, timed: true })
+		const message = () => String(next())
 		globalThis.gc?.()
 		const started = now()
 		let sent = 0

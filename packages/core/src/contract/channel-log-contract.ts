@@ -106,6 +106,7 @@ export function channelLogContract(
 		reading(check)
 		trimming(check)
 		subscribing(check)
+		edges(check)
 		if (traits.shared) sharing(check)
 	})
 }
@@ -293,6 +294,113 @@ function subscribing(check: Check): void {
 		await log.subscribe('a')
 		await log.append('a', payload('3'))
 		await got.count(3)
+	})
+}
+
+/** What applications pass now and then. */
+function edges(check: Check): void {
+	const odd = [' ', 'ü→😀', 'a b', '{a}:b', 'a\nb', '1 2 3 4\n', '\u2028\u2029', '__proto__', '*?[x]', '\0']
+
+	check('gives names, payloads and left-out streams of any characters back unchanged', async ({ open }) => {
+		const { log, got } = open()
+		const channels = [...odd, '']
+		for (const channel of channels) await log.subscribe(channel)
+		const texts = [...odd, '', 'x'.repeat(100_000), '😀'.repeat(1_000)]
+		for (const channel of channels) await log.append(channel, payload('1'))
+		for (const text of texts) await log.append('a b', text)
+		for (const except of odd) await log.append('a b', payload('2'), except)
+		const live = await got.count(channels.length + texts.length + odd.length)
+		const { entries } = await log.read(channels, { last: 1_000 })
+		for (const seen of [live, entries]) {
+			const [named, plain] = [seen.slice(0, channels.length), seen.slice(channels.length, -odd.length)]
+			assert.deepEqual(
+				named.map(({ channel }) => channel),
+				channels,
+			)
+			assert.deepEqual(
+				plain.map((entry) => entry.payload),
+				texts,
+			)
+			assert.deepEqual(
+				seen.slice(-odd.length).map(({ except }) => except),
+				odd,
+			)
+		}
+	})
+
+	check('gives all there is of the newest, however many are asked for', async ({ open }) => {
+		const { log } = open({ size: Number.POSITIVE_INFINITY, ttl: 1e300 })
+		for (let n = 0; n < 3; n++) await log.append('a', payload(`${n}`))
+		for (const last of [3, 1e9, Number.MAX_SAFE_INTEGER, Number.POSITIVE_INFINITY]) {
+			assert.deepEqual(payloads(await log.read(['a'], { last })), ['0', '1', '2'].map(payload))
+		}
+	})
+
+	check('keeps nothing for clients of a channel whose size is 0', async ({ open }) => {
+		const { log } = open({ size: 0 })
+		const before = await log.append('other', payload('0'))
+		const last = await log.append('a', payload('1'))
+		assert.equal((await log.read(['a'], { after: before })).reset, 'trimmed')
+		assert.equal((await log.read(['a'], { after: last })).reset, undefined)
+		assert.deepEqual(payloads(await log.read(['a'], { last: 5 })), [])
+	})
+
+	check('forgets what is too old also on a channel that goes on', async ({ open }) => {
+		const { log } = open({ ttl: 30 })
+		const before = await log.append('other', payload('0'))
+		await log.append('a', payload('1'))
+		await until(async () => {
+			await log.append('a', payload('2'))
+			return (await log.read(['a'], { after: before })).reset === 'trimmed'
+		}, 'the first entry to be forgotten')
+	})
+
+	check('takes many channels at once, and a channel that is left before it is certain', async ({ open }) => {
+		const { log, got } = open()
+		const names = Array.from({ length: 1_200 }, (_, n) => `c${n}`)
+		const subscribing = names.map((name) => log.subscribe(name))
+		const left = Promise.resolve(log.subscribe('left')).catch(() => undefined)
+		log.unsubscribe('left')
+		await Promise.all([...subscribing, left])
+		await Promise.all(names.map((name) => log.append(name, payload(name))))
+		const entries = await got.count(names.length)
+		assert.ok(entries.every((entry, n) => n === 0 || entry.seq > (entries[n - 1]?.seq ?? 0)))
+	})
+
+	check('is certain from the position that subscribe gives, while others send', async ({ open }) => {
+		const { log, got } = open({ size: 100_000 })
+		let sending = true
+		const sender = (async () => {
+			for (let n = 0; sending; n++) await log.append(`c${n % 4}`, payload(`${n}`))
+		})()
+		try {
+			for (const channel of ['c0', 'c1', 'c2', 'c3']) {
+				const since = await log.subscribe(channel)
+				const fence = await log.append(channel, payload('fence'))
+				await until(
+					() => got.entries.some((entry) => entry.channel === channel && entry.seq >= fence.seq),
+					'the fence',
+				)
+				const { entries } = await log.read([channel], { after: since })
+				const upTo = (entry: LogEntry): boolean =>
+					entry.channel === channel && entry.seq > since.seq && entry.seq <= fence.seq
+				assert.deepEqual(
+					got.entries.filter(upTo).map(({ seq }) => seq),
+					entries.filter(upTo).map(({ seq }) => seq),
+				)
+			}
+		} finally {
+			sending = false
+			await sender
+		}
+		assert.deepEqual(got.errors, [])
+	})
+
+	check('can be closed twice', async ({ open }) => {
+		const { log } = open()
+		await log.subscribe('a')
+		await log.close()
+		await log.close()
 	})
 }
 

@@ -1,0 +1,106 @@
+import { until } from '@evstream/testkit'
+import { describe, expect, it } from 'vitest'
+import { connect } from './support/serve.js'
+import { serve } from './support/streams-server.js'
+import { holdSocket } from './support/streams-slow.js'
+
+const BIG = 'x'.repeat(20_000)
+
+/** Two clients: bytes wait for the first one, which takes nothing; the other reads. */
+async function slowAndFast(options: { history?: { size: number } }) {
+	const served = await serve({ ...options, maxBuffer: 10_000 })
+	const first = await connect(served.url)
+	const slow = await served.streams.next()
+	await first.next('position', 100).catch(() => {})
+	holdSocket(slow.res)
+	slow.stream.message({ data: 'waits' })
+	await until(() => served.manager.stats().bufferedBytes > 0)
+	const client = await connect(served.url)
+	const { stream } = await served.streams.next()
+	return { ...served, slow: slow.stream, stream, client }
+}
+
+describe.each([{}, { history: { size: 10 } }])(
+	'a listen that finds its own client too slow (%j)',
+	(options) => {
+		it('by the messages of this tick leaves no listener behind', async () => {
+			const { manager, slow, stream, client } = await slowAndFast(options)
+			stream.listen('a')
+			stream.listen('b')
+			slow.listen('a')
+			manager.send('a', { event: 'sent', data: BIG })
+			slow.listen('b')
+			expect(slow.closed).toBe(true)
+			await client.next('sent')
+			expect(manager.stats()).toMatchObject({ connections: 1, listeners: 2, slowDisconnects: 1 })
+		})
+
+		it('by the snapshot of the channel leaves no listener behind', async () => {
+			const { manager, slow, stream, client } = await slowAndFast(options)
+			manager.provide('a', { snapshot: () => ({ event: 'snapshot', data: BIG }) })
+			stream.listen('a')
+			slow.listen('a')
+			expect(slow.closed).toBe(true)
+			await client.next('snapshot')
+			expect(manager.stats()).toMatchObject({ connections: 1, listeners: 1, slowDisconnects: 1 })
+		})
+
+		it('tells onClose the channels it did listen to, each once', async () => {
+			const { manager, slow } = await slowAndFast(options)
+			const told: string[][] = []
+			slow.onClose((channels) => void told.push(channels))
+			manager.provide('b', { snapshot: () => ({ data: BIG }) })
+			slow.listen('a')
+			slow.listen('b')
+			expect(told).toEqual([['a', 'b']])
+		})
+	},
+)
+
+describe.each([{}, { history: { size: 10 } }])('a listen (%j)', (options) => {
+	it('gets what comes later although the only other listener was cut by it', async () => {
+		const { manager, slow, stream, client } = await slowAndFast(options)
+		slow.listen('a')
+		manager.send('a', { event: 'before', data: BIG })
+		stream.listen('a')
+		expect(slow.closed).toBe(true)
+		manager.send('a', { event: 'after', data: '' })
+		await client.next('after')
+		expect(client.events.map(({ event }) => event)).not.toContain('before')
+		expect(manager.stats()).toMatchObject({ channels: 1, listeners: 1 })
+	})
+
+	it('whose snapshot throws throws that, and did not take place', async () => {
+		const { manager, slow, stream, client } = await slowAndFast(options)
+		let broken = true
+		manager.provide('a', {
+			snapshot() {
+				if (broken) throw new Error('no snapshot')
+				return { event: 'snapshot', data: '' }
+			},
+		})
+		expect(() => stream.listen('a')).toThrow('no snapshot')
+		expect(manager.stats().listeners).toBe(0)
+		broken = false
+		stream.listen('a')
+		await client.next('snapshot')
+		expect(manager.stats().listeners).toBe(1)
+		const told: string[][] = []
+		stream.close((channels) => void told.push(channels))
+		expect(told).toEqual([['a']])
+		slow.close()
+	})
+})
+
+describe('to', () => {
+	it.each(['-1', ' ', '.', '!'])('takes no id that only begins like one (%j)', async (more) => {
+		const { manager, url, streams } = await serve()
+		await connect(url)
+		const { stream } = await streams.next()
+		expect(await manager.to(stream.id, { data: '' })).toBe(true)
+		expect(await manager.to(stream.id + more, { data: '' })).toBe(false)
+		expect(await manager.to(stream.id.toUpperCase(), { data: '' })).toBe(
+			stream.id === stream.id.toUpperCase(),
+		)
+	})
+})
