@@ -16,10 +16,18 @@ const { REDIS_URL } = process.env
  * @property {() => Promise<void>} close
  */
 
+/** @returns {string | null} For example `7.0.15`; `null` if there is none. */
+export function redisVersion() {
+	if (REDIS_URL) return 'of REDIS_URL'
+	const { status, stdout } = spawnSync('redis-server', ['--version'], { encoding: 'utf8' })
+	return status === 0 ? (/v=(\S+)/.exec(stdout)?.[1] ?? 'unknown') : null
+}
+
 /** @returns {string | undefined} What to do, if there is none. */
 export function noRedis() {
-	if (REDIS_URL || spawnSync('redis-server', ['--version']).status === 0) return undefined
-	return 'needs Redis. Put redis-server on the PATH, or name a server that runs in REDIS_URL.'
+	return redisVersion() === null
+		? 'needs Redis. Put redis-server on the PATH, or name a server that runs in REDIS_URL.'
+		: undefined
 }
 
 /** @returns {Promise<OpenRedis>} */

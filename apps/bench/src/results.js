@@ -5,6 +5,7 @@ import os from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { pinned } from './pin.js'
+import { redisVersion } from './redis.js'
 
 /** @import { Case, Figures, Sizes } from './types.js' */
 
@@ -38,6 +39,7 @@ export function machine() {
 	const cpus = os.cpus()
 	return {
 		node: process.version,
+		redis: redisVersion(),
 		os: `${os.type()} ${os.release().split('-', 1)[0]} ${os.arch()}`,
 		cpu: cpus[0]?.model.trim() ?? 'unknown',
 		cores: cpus.length,

@@ -10,6 +10,13 @@ const HEARTBEAT = new Frame(encodeMessage({ event: 'heartbeat', data: '' }))
 /** Says that the stream is over. A stream that the client is to come back to ends without it. */
 const END = new Frame(encodeMessage({ event: 'end', data: '' }))
 
+/** The stream has ended. */
+const CLOSED = 1
+/** With `slow: 'drop'`: frames are left out until the client has caught up. */
+const DROPPING = 2
+/** For each replay that makes frames wait: their ids lie after what it has yet to write. */
+const HOLDING = 4
+
 /**
  * One client's stream once its head is out: writes frames, bounds what waits for a slow client, keeps the
  * connection alive, and ends it exactly once.
@@ -33,8 +40,10 @@ export abstract class Connection implements Timed, TransportOwner {
 	#behind = false
 	/** It fell behind in this turn of the event loop, on a transport where only the next one shows what it takes. */
 	#unproved = false
-	/** Frames are left out: the stream has ended or, with `slow: 'drop'`, the client has to catch up first. */
-	#mute = false
+	/** Why frames are not written at once: CLOSED, DROPPING and a HOLDING for each replay, added up; 0 if they are. */
+	#mute = 0
+	/** What waits while HOLDING. */
+	#held: Frame[] | undefined
 	/** For each conflated channel, the frame a client that is behind gets once it caught up. */
 	#newest: Map<object, Frame> | undefined
 	#drained: (() => void)[] | undefined
@@ -93,7 +102,10 @@ export abstract class Connection implements Timed, TransportOwner {
 
 	/** Writes a frame at the end of a tick, when nothing else is to come for this connection. */
 	write(frame: Frame, time: number): boolean {
-		if (this.#mute) return false
+		return this.#mute === 0 ? this.#put(frame, time) : this.#keep(frame)
+	}
+
+	#put(frame: Frame, time: number): boolean {
 		const transport = this.#transport
 		const { waiting } = transport
 		// One frame may be larger than the budget: a message that could never be sent would cut the client for ever.
@@ -105,13 +117,52 @@ export abstract class Connection implements Timed, TransportOwner {
 
 	/** Writes a frame in the middle of a tick: with what else the tick brings it becomes one system call. */
 	writeCorked(frame: Frame, time: number): boolean {
-		if (!this.#mute) this.#transport.cork()
+		if (this.#mute === 0) this.#transport.cork()
 		return this.write(frame, time)
+	}
+
+	/** Writes a frame that waits for no replay: it is one of the replay, or it has no id. */
+	writePast(frame: Frame, time: number): boolean {
+		if ((this.#mute & (CLOSED | DROPPING)) !== 0) return false
+		this.#transport.cork()
+		return this.#put(frame, time)
+	}
+
+	/**
+	 * From here on other frames wait. A client that was cut in the middle of the replay of one channel must not have
+	 * had a later id from another one: it would never get the rest.
+	 */
+	hold(): void {
+		this.#mute += HOLDING
+		this.#held ??= []
+	}
+
+	/** Takes one {@link hold} back; after the last one, what was held is written. */
+	release(): void {
+		this.#mute -= HOLDING
+		if (this.#mute >= HOLDING) return
+		const held = this.#held
+		this.#held = undefined
+		if (held !== undefined) for (const frame of held) this.writeCorked(frame, now())
+	}
+
+	#keep(frame: Frame): boolean {
+		const held = this.#held
+		if (held === undefined || (this.#mute & (CLOSED | DROPPING)) !== 0) return false
+		let bytes = frame.length
+		for (const { length } of held) bytes += length
+		// Too much to hold, as for any slow client. It comes back to where the replay was.
+		if (bytes > this.settings.maxBuffer && held.length > 0) {
+			this.finish('slow')
+			return false
+		}
+		held.push(frame)
+		return true
 	}
 
 	/** Writes a frame of a conflated channel: a client that is behind gets only the newest one, when it caught up. */
 	writeNewest(channel: object, frame: Frame, time: number): boolean {
-		if (!this.#behind) return this.writeCorked(frame, time)
+		if (!this.#behind) return this.writePast(frame, time)
 		this.#newest ??= new Map()
 		this.#newest.delete(channel)
 		this.#newest.set(channel, frame)
@@ -180,7 +231,7 @@ export abstract class Connection implements Timed, TransportOwner {
 			this.#watch()
 			return time + (heartbeat ?? keepAlive ?? stallTimeout)
 		}
-		if (heartbeat !== undefined && time >= this.#lastWrite + heartbeat) this.write(HEARTBEAT, time)
+		if (heartbeat !== undefined && time >= this.#lastWrite + heartbeat) this.writePast(HEARTBEAT, time)
 		else if (keepAlive !== undefined && time >= Math.max(this.#lastWrite, this.#lastComment) + keepAlive) {
 			this.#transport.write(COMMENT)
 			this.#lastComment = time
@@ -191,8 +242,7 @@ export abstract class Connection implements Timed, TransportOwner {
 	/** A timer of the app that is as long as the heartbeat may fire a moment before this one's. */
 	#beatIfDue(time: number): void {
 		const { heartbeat } = this.settings
-		if (heartbeat !== undefined && time >= this.#lastWrite + heartbeat * 0.99)
-			this.writeCorked(HEARTBEAT, time)
+		if (heartbeat !== undefined && time >= this.#lastWrite + heartbeat * 0.99) this.writePast(HEARTBEAT, time)
 	}
 
 	#nextDue(): number {
@@ -220,7 +270,7 @@ export abstract class Connection implements Timed, TransportOwner {
 		if (this.settings.slow === 'disconnect') {
 			this.finish('slow')
 		} else {
-			this.#mute = true
+			this.#mute |= DROPPING
 			if (!this.#behind) this.#setBehind(transport)
 		}
 		return true
@@ -247,8 +297,8 @@ export abstract class Connection implements Timed, TransportOwner {
 	#caughtUp(): void {
 		if (!this.#behind || this.#closed !== undefined) return
 		this.#behind = false
-		if (this.#mute) {
-			this.#mute = false
+		if ((this.#mute & DROPPING) !== 0) {
+			this.#mute &= ~DROPPING
 			this.flush()
 			this.recovered()
 		}
@@ -282,7 +332,8 @@ export abstract class Connection implements Timed, TransportOwner {
 
 	#end(reason: EvCloseReason): void {
 		this.#closed = reason
-		this.#mute = true
+		this.#mute |= CLOSED
+		this.#held = undefined
 		this.timers.remove(this)
 		this.#newest = undefined
 		this.#behind = false

@@ -38,6 +38,10 @@ const isNode = process.release?.name === 'node' && !('bun' in process.versions) 
 /** The response of HTTP/1 or, by the compatibility API, HTTP/2. `flush` is there if a compressor put it there. */
 export type NodeResponse = EvResponse & { flush?: () => void; stream?: { destroyed: boolean } }
 
+interface EmptyWritable {
+	write(chunk: '', done: () => void): unknown
+}
+
 export class NodeTransport implements Transport {
 	readonly #req: EvRequest
 	readonly #res: NodeResponse
@@ -143,9 +147,8 @@ export class NodeTransport implements Transport {
 		else if (direct?.writableNeedDrain) direct.once('drain', callback)
 		else {
 			// Fewer bytes wait than make anybody say `drain`; an empty write is done when they are gone.
-			const socket = direct ?? socketOf(this.#res)
-			if (socket !== undefined) socket.write('', () => callback())
-			else this.#res.write('', () => callback())
+			const to: EmptyWritable = direct ?? socketOf(this.#res) ?? this.#res
+			to.write('', () => callback())
 		}
 	}
 

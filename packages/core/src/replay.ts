@@ -50,6 +50,7 @@ export class Replay implements Joining, TickWork {
 	readonly #left = new Set<string>()
 	/** It listens to a channel already and has yet to be told where it stands. */
 	#began = false
+	#holds = false
 	/** From here on this instance gets every entry of its channels. */
 	#since: LogPosition | undefined
 	/** Set once all pages are written: live entries up to here were in them. */
@@ -102,6 +103,8 @@ export class Replay implements Joining, TickWork {
 
 	endTick(): void {
 		if (this.#stream.replay === this) this.#stream.replay = undefined
+		// A client that comes back keeps its id until it has all of what it missed.
+		if (this.#channels.size > 0 && this.#stream.lastEventId !== undefined) this.#hold()
 		try {
 			const done = this.#run()
 			if (done instanceof Promise) done.catch((error: unknown) => this.#fail(error))
@@ -134,6 +137,7 @@ export class Replay implements Joining, TickWork {
 		const { delivered } = this.#context
 		if (this.#channels.size === 0) {
 			if (this.#began && delivered !== undefined) this.#send(positionFrame(delivered))
+			this.#release()
 			return undefined
 		}
 		for (const position of since) this.#since = later(this.#since, position)
@@ -147,7 +151,7 @@ export class Replay implements Joining, TickWork {
 		if (last > 0) return this.#read({ last }, false)
 		// A newcomer begins where this instance stands; nothing has to be read.
 		const from = later(delivered, this.#since)
-		return from === undefined ? this.#read({ last: 0 }, false) : this.#finish(from, undefined)
+		return from === undefined ? this.#read({ last: 0 }, false) : this.#finish(from, false)
 	}
 
 	#read(start: LogStart, invalid: boolean): Awaitable<void> {
@@ -159,13 +163,17 @@ export class Replay implements Joining, TickWork {
 	}
 
 	#write(page: HistoryPage, start: LogStart, invalid: boolean): Awaitable<void> {
-		if (this.#stream.closed || this.#channels.size === 0) return undefined
+		if (this.#stream.closed) return undefined
+		if (this.#channels.size === 0) {
+			this.#release()
+			return undefined
+		}
 		const { upTo } = page
 		const reset = page.reset ?? (invalid ? 'invalid' : undefined)
 		if (reset !== undefined) {
 			this.#context.count('resets')
 			this.#send(resetFrame(upTo, reset))
-			return this.#finish(upTo, upTo)
+			return this.#finish(upTo, true)
 		}
 		const entries = 'last' in start ? this.#wanted(page.entries) : page.entries
 		const seen = entries.filter(
@@ -173,9 +181,8 @@ export class Replay implements Joining, TickWork {
 		)
 		const shared = seen.length === page.entries.length ? page.frame : undefined
 		if (seen.length > 0) this.#send(shared ?? frameOfAll(seen))
-		const written = seen.at(-1)
 		// At the client's pace: a long replay must not make a client that reads look slow.
-		const next = () => (page.more ? this.#read({ after: upTo }, false) : this.#finish(upTo, written))
+		const next = () => (page.more ? this.#read({ after: upTo }, false) : this.#finish(upTo, false))
 		return this.#connection.behind ? this.#connection.drain().then(next) : next()
 	}
 
@@ -191,7 +198,7 @@ export class Replay implements Joining, TickWork {
 		return wanted.length === entries.length ? entries : wanted.reverse()
 	}
 
-	#finish(upTo: LogPosition, written: LogPosition | undefined): Awaitable<void> {
+	#finish(upTo: LogPosition, told: boolean): Awaitable<void> {
 		if (this.#stream.closed) return undefined
 		const held = this.#held
 		this.#held = []
@@ -199,24 +206,32 @@ export class Replay implements Joining, TickWork {
 			// What was held is not complete, or belongs to another epoch: the log knows.
 			return this.#read({ after: upTo }, false)
 		}
-		let last = written
 		const late = held.filter((entry) => entry.seq > upTo.seq)
 		for (const entry of late) {
 			if (this.#context.mayGet(this.#stream, entry)) this.#send(frameOf(entry))
-			last = entry
 		}
 		const position = late.at(-1) ?? upTo
-		if (last?.seq !== position.seq) this.#send(positionFrame(position))
+		if (!told || late.length > 0) this.#send(positionFrame(position))
+		this.#release()
 		this.#skipTo = position
 		this.#over = this.#context.delivered?.epoch
-		if (covers(this.#context.delivered, position)) {
-			this.#join()
-		}
+		if (covers(this.#context.delivered, position)) this.#join()
 		return undefined
 	}
 
 	#send(frame: Frame): void {
-		this.#connection.writeCorked(frame, now())
+		this.#connection.writePast(frame, now())
+	}
+
+	#hold(): void {
+		this.#holds = true
+		this.#connection.hold()
+	}
+
+	#release(): void {
+		if (!this.#holds) return
+		this.#holds = false
+		this.#connection.release()
 	}
 
 	#join(channels: Iterable<Channel<ManagedStream>> = this.#channels.keys()): void {

@@ -143,7 +143,7 @@ export class Session extends Connection {
 	say(frame: Frame): boolean {
 		if (!this.isOpen) return false
 		this.#host.flush()
-		return this.writeCorked(frame, now()) && !this.behind
+		return this.writePast(frame, now()) && !this.behind
 	}
 
 	async from(source: EvSource): Promise<boolean> {

@@ -19,6 +19,7 @@ describe('a channel that keeps nothing', () => {
 			'message 1',
 			'message 2',
 			'message 3',
+			'position ',
 			'end ',
 		])
 	})

@@ -81,8 +81,8 @@ describe('createResponse', () => {
 			expect(stream.lastEventId).toBe(first)
 			stream.listen('a')
 			const client = follow(response)
-			await until(() => client.text.includes('data:2'))
-			expect(eventsOf(client.text)).toEqual(['message:2'])
+			await until(() => client.text.includes('event:position'))
+			expect(eventsOf(client.text)).toEqual(['message:2', 'position:'])
 		}
 	})
 

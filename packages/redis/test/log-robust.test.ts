@@ -1,4 +1,7 @@
+import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import type { EvManagedStream } from '@evstream/core'
 import { until } from '@evstream/testkit'
 import { Redis } from 'ioredis'
@@ -219,5 +222,17 @@ describe('a client that comes back', () => {
 		await until(() => instance.manager.stats().connections === 0)
 		await instance.listen(['x'])
 		expect(instance.errors).toEqual([])
+	})
+})
+
+describe('everything that was closed', () => {
+	it('leaves no handle behind, whatever it was doing', async () => {
+		const script = fileURLToPath(new URL('./workers/closing-log.ts', import.meta.url))
+		const flags = ['--conditions=@evstream/source', '--import', 'tsx']
+		// It ends by itself, which is the other half of the proof.
+		const { stdout } = await promisify(execFile)(process.execPath, [...flags, script, redis().url], {
+			timeout: 15_000,
+		})
+		expect(JSON.parse(stdout)).toEqual([])
 	})
 })

@@ -38,6 +38,22 @@ describe.runIf(obstacle === undefined)('Clients behind a balancer over three ins
 		expectWork(report)
 	}, 120_000)
 
+	it('lose nothing whatever happens to Redis, as long as it keeps its data', async () => {
+		const faults = {
+			kills: 1,
+			cuts: 1,
+			subscriberKills: 1,
+			flushes: 1,
+			stalls: 1,
+			delays: 1,
+			freezes: 1,
+			restarts: 2,
+		}
+		const report = await runFleet({ ...SHORT, ...faults, seconds: 9, seed: 3 })
+		expect(report).toMatchObject({ ...FINE, epochs: expect.any(Number), missed: 0, resets: 0 })
+		expectWork(report)
+	}, 120_000)
+
 	it('are told by a reset of everything they miss when the history is too small', async () => {
 		const report = await runFleet({ ...SHORT, history: 2, seed: 2 })
 		expect(report).toMatchObject(FINE)

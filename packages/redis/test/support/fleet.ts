@@ -31,6 +31,16 @@ export interface FleetOptions {
 	readonly cuts: number
 	/** Times that all subscriber connections are killed. */
 	readonly subscriberKills: number
+	/** Times that Redis forgets all scripts. */
+	readonly flushes?: number
+	/** Times that nothing passes between an instance and Redis for a while; then all of it does. */
+	readonly stalls?: number
+	/** Times that everything between an instance and Redis is late for a while. */
+	readonly delays?: number
+	/** Times that the connections of an instance only look alive from then on. */
+	readonly freezes?: number
+	/** Times that Redis is killed with SIGKILL and started again with its data. */
+	readonly restarts?: number
 	/** Messages kept of each channel. */
 	readonly history: number
 	/** Told what happens. */
@@ -147,8 +157,11 @@ async function runOpened(
 	const random = new Random(seed)
 	const names = Array.from({ length: options.channels }, (_, index) => `c${index}`)
 	const transcript = new Transcript(names)
-	const redis = opened(await startRedis(), (server) => server.stop())
-	const direct = opened(new Redis(redis.url), (client) => client.disconnect())
+	// What was published must be on the disk, or a restart would be a loss.
+	const durable = options.restarts ? { args: ['--appendonly', 'yes', '--appendfsync', 'always'] } : {}
+	const redis = opened(await startRedis(durable), (server) => server.stop())
+	const direct = opened(new Redis(redis.url, { maxRetriesPerRequest: null }), (client) => client.disconnect())
+	direct.on('error', () => {})
 	const namespace = randomUUID()
 	const instances: Instance[] = []
 	for (let index = 0; index < options.instances; index++) {
@@ -187,7 +200,7 @@ async function runOpened(
 
 	log(`${options.clients} clients listen`)
 	for (const instance of instances) instance.tell('publish')
-	await breakThings(options, random, instances, direct, log)
+	await breakThings(options, random, instances, redis, direct, log)
 	for (const instance of instances) await instance.isUp()
 	for (const instance of instances) instance.tell('stop')
 	await until(() => instances.every(({ counters }) => counters !== undefined), {
@@ -231,9 +244,20 @@ async function runOpened(
 
 /** Takes as long as the options say. */
 async function breakThings(
-	{ kills, cuts, subscriberKills, seconds }: FleetOptions,
+	{
+		kills,
+		cuts,
+		subscriberKills,
+		flushes = 0,
+		stalls = 0,
+		delays = 0,
+		freezes = 0,
+		restarts = 0,
+		seconds,
+	}: FleetOptions,
 	random: Random,
 	instances: readonly Instance[],
+	redis: TestRedis,
 	direct: Redis,
 	log: (text: string) => void,
 ): Promise<void> {
@@ -260,7 +284,41 @@ async function breakThings(
 		log('all subscribers are killed')
 		await direct.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
 	}
+	const flush = async (): Promise<void> => {
+		log('all scripts are forgotten')
+		await direct.call('SCRIPT', 'FLUSH')
+	}
+	const stall = async (): Promise<void> => {
+		const instance = any()
+		log(`nothing passes at instance ${instances.indexOf(instance)} for 1.5 s`)
+		instance.proxy.blackhole(true)
+		await sleep(1500)
+		instance.proxy.blackhole(false)
+	}
+	const delay = async (): Promise<void> => {
+		const instance = any()
+		log(`everything is 150 ms late at instance ${instances.indexOf(instance)} for 2 s`)
+		instance.proxy.delay(150)
+		await sleep(2000)
+		instance.proxy.delay(0)
+	}
+	const freeze = (): void => {
+		const instance = any()
+		log(`the connections of instance ${instances.indexOf(instance)} only look alive`)
+		instance.proxy.freeze()
+	}
+	const restart = async (): Promise<void> => {
+		log('kill -9 of Redis')
+		await redis.kill()
+		await redis.restart({ keepData: true })
+		log('Redis is back')
+	}
 	const faults = random.shuffled([
+		...Array.from({ length: flushes }, () => flush),
+		...Array.from({ length: stalls }, () => stall),
+		...Array.from({ length: delays }, () => delay),
+		...Array.from({ length: freezes }, () => freeze),
+		...Array.from({ length: restarts }, () => restart),
 		...Array.from({ length: kills }, () => kill),
 		...Array.from({ length: cuts }, () => cut),
 		...Array.from({ length: subscriberKills }, () => killSubscribers),
