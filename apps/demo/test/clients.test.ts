@@ -82,7 +82,7 @@ describe('clients that are not browsers', () => {
 		expect(await server.stop()).toBe(0)
 		await Promise.all(streams.map(({ closed }) => closed))
 		streams.forEach(({ raw }, index) => {
-			expect(raw.slice(before[index])).toMatch(/event:end\nretry:\d+\ndata:\n\n$/)
+			expect(raw.slice(before[index])).toMatch(/retry:\d+\n\n$/)
 		})
 	})
 })

@@ -26,6 +26,8 @@ export {
 	EvNotAuthenticatedError,
 	type EvOnClose,
 	type EvOptions,
+	type EvRequest,
+	type EvResponse,
 	type EvRetention,
 	type EvSendOptions,
 	type EvSlowPolicy,
@@ -54,9 +56,17 @@ export {
 	type StoredState,
 	type Unwatch,
 } from '@evstream/core'
-// Types only: the classes load ioredis, so they have entries of their own.
-export type { EvRedisPubSub, EvRedisPubSubOptions } from '@evstream/pubsub'
-export type { EvRedisAdapter, EvRedisAdapterOptions, RedisSource } from '@evstream/redis'
+// Its errors have the names and codes of core's, which are the ones to use.
+export {
+	EvRedisPubSub,
+	type EvRedisPubSubOptions,
+	RedisBus,
+	type RedisBusErrorCode,
+	type RedisBusOptions,
+	type RedisBusStats,
+	type RedisSource,
+} from '@evstream/pubsub'
+export { EvRedisAdapter, type EvRedisAdapterOptions } from '@evstream/redis'
 export {
 	EvState,
 	type EvStateHost,

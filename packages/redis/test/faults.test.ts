@@ -106,7 +106,7 @@ describe.runIf((await redisKind()) === 'binary')('States when Redis fails', () =
 	it('replaces connections that only look alive within 10 s, and loses nothing', async () => {
 		const [onCut, onSafe] = [cut.state('n', 0), safe.state('n', 0)]
 		await Promise.all([onCut.ready, onSafe.ready])
-		await until(() => cut.adapter.healthy && cut.adapter.stats()['channels'] === 1)
+		await until(() => cut.adapter.healthy && cut.adapter.stats().channels === 1)
 		proxy.freeze()
 		const start = performance.now()
 		const done = onCut.set((value) => value + 1)

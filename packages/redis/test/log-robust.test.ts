@@ -156,7 +156,7 @@ describe('subscribing', () => {
 		const names = Array.from({ length: 12_000 }, (_, n) => `c${n}`)
 		await Promise.all(names.map((name) => log.subscribe(name)))
 		for (const name of names) log.unsubscribe(name)
-		await until(() => adapter.stats()['channels'] === 1)
+		await until(() => adapter.stats().channels === 1)
 		expect(errors).toEqual([])
 	})
 

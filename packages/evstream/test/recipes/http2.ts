@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createSecureServer, type Http2SecureServer } from 'node:http2'
 import type { EvStreamManager } from 'evstream'
 
@@ -10,9 +9,7 @@ export function http2Server(manager: EvStreamManager, tls: { key: string; cert: 
 			return
 		}
 		res.setHeader('Access-Control-Allow-Origin', 'https://app.example')
-		// Node's compatibility API: the same objects to JavaScript, other names to TypeScript.
-		const [request, response] = [req, res] as unknown as [IncomingMessage, ServerResponse]
-		const stream = manager.createStream(request, response)
+		const stream = manager.createStream(req, res)
 		stream.listen('news')
 	})
 }
