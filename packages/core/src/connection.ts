@@ -43,7 +43,7 @@ export abstract class Connection implements Timed, TransportOwner {
 	/** Why frames are not written at once: CLOSED, DROPPING and a HOLDING for each replay, added up; 0 if they are. */
 	#mute = 0
 	/** What waits while HOLDING. */
-	#held: Frame[] | undefined
+	#held: { readonly frames: Frame[]; bytes: number } | undefined
 	/** For each conflated channel, the frame a client that is behind gets once it caught up. */
 	#newest: Map<object, Frame> | undefined
 	#drained: (() => void)[] | undefined
@@ -134,7 +134,7 @@ export abstract class Connection implements Timed, TransportOwner {
 	 */
 	hold(): void {
 		this.#mute += HOLDING
-		this.#held ??= []
+		this.#held ??= { frames: [], bytes: 0 }
 	}
 
 	/** Takes one {@link hold} back; after the last one, what was held is written. */
@@ -143,20 +143,19 @@ export abstract class Connection implements Timed, TransportOwner {
 		if (this.#mute >= HOLDING) return
 		const held = this.#held
 		this.#held = undefined
-		if (held !== undefined) for (const frame of held) this.writeCorked(frame, now())
+		if (held !== undefined) for (const frame of held.frames) this.writeCorked(frame, now())
 	}
 
 	#keep(frame: Frame): boolean {
 		const held = this.#held
 		if (held === undefined || (this.#mute & (CLOSED | DROPPING)) !== 0) return false
-		let bytes = frame.length
-		for (const { length } of held) bytes += length
 		// Too much to hold, as for any slow client. It comes back to where the replay was.
-		if (bytes > this.settings.maxBuffer && held.length > 0) {
+		if (held.bytes > 0 && held.bytes + frame.length > this.settings.maxBuffer) {
 			this.finish('slow')
 			return false
 		}
-		held.push(frame)
+		held.bytes += frame.length
+		held.frames.push(frame)
 		return true
 	}
 
