@@ -90,7 +90,8 @@ export interface ChannelLog {
 	 * Accepts a message: gives it the next `seq`, keeps it as the retention says and delivers it to every
 	 * subscriber, the own one among them. An accepted message is delivered exactly once.
 	 *
-	 * @throws EvUnavailableError if the store could not be reached before the deadline; then nobody gets it.
+	 * @throws EvUnavailableError if the store did not accept it before the deadline. Nobody gets it then, unless it was
+	 * sent and only the answer was lost: then everybody may.
 	 */
 	append(channel: string, payload: string, except?: string): Awaitable<LogPosition>
 	/**

@@ -152,7 +152,7 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 	 *
 	 * Rejects with `EvInvalidMessageError` (`EV_INVALID_MESSAGE`) if the message cannot be framed, or brings an id
 	 * while `history` is on; `EvClosedError` (`EV_CLOSED`) after `close()`; `EvUnavailableError` (`EV_UNAVAILABLE`) if
-	 * the adapter's store could not be reached in time: then nobody gets it.
+	 * the adapter's store did not accept it in time: then nobody gets it, unless it was sent and only the answer was lost.
 	 *
 	 * @throws TypeError if the name is not a string, or `filter` is given while there is an adapter.
 	 */

@@ -4,7 +4,7 @@ import { AwaitableQueue, until } from '@evstream/testkit'
 import { describe, expect, it } from 'vitest'
 import { type EvCloseReason, type EvManagedStream, EvStreamManager } from '../src/index.js'
 import { openRaw } from './support/raw-client.js'
-import { connect, errorQueue, serve, serveManager } from './support/serve.js'
+import { connect, serve, serveManager } from './support/serve.js'
 
 type End = [channels: string[], reason: EvCloseReason]
 
@@ -192,57 +192,8 @@ describe('a client that left before the handler ran', () => {
 	})
 })
 
-describe('onClose', () => {
-	it('calls every callback although one throws and one rejects, and reports both', async () => {
-		const { errors, onError } = errorQueue()
-		const { connect } = await serveManager({ onError })
-		const { stream } = await connect()
-		const called: string[] = []
-		stream.onClose(() => {
-			called.push('throws')
-			throw new Error('thrown')
-		})
-		stream.onClose(async () => {
-			called.push('rejects')
-			throw new Error('rejected')
-		})
-		stream.onClose(() => void called.push('last'))
-		stream.close()
-		await until(() => errors.length === 2)
-		expect(called).toEqual(['throws', 'rejects', 'last'])
-		expect(errors).toEqual([new Error('thrown'), new Error('rejected')])
-	})
-
-	it('is undone by what it returns', async () => {
-		const { connect } = await serveManager()
-		const { stream } = await connect()
-		const called: string[] = []
-		const undo = stream.onClose(() => void called.push('undone'))
-		stream.onClose(() => void called.push('kept'))
-		undo()
-		undo()
-		stream.close()
-		expect(called).toEqual(['kept'])
-	})
-
-	it('and close(callback) after the end call back once with the channels and the reason there were', async () => {
-		const { connect } = await serveManager({}, (stream) => stream.listen('a'))
-		const { stream } = await connect()
-		stream.listen('b')
-		stream.unlisten('a')
-		stream.close()
-		const calls = new AwaitableQueue<End>()
-		stream.onClose((channels, reason) => calls.push([channels, reason]))
-		stream.close((channels, reason) => calls.push([channels, reason]))
-		expect(calls.size).toBe(0)
-		expect([await calls.next(), await calls.next()]).toEqual([
-			[['b'], 'closed'],
-			[['b'], 'closed'],
-		])
-		expect(calls.size).toBe(0)
-	})
-
-	it('lets a callback send to the channels the stream has left', async () => {
+describe('a callback that is told of the end', () => {
+	it('may send to the channels the stream has left', async () => {
 		const { connect, manager } = await serveManager({}, (stream) => stream.listen('a'))
 		const leaving = await connect()
 		const staying = await connect()

@@ -104,3 +104,22 @@ describe('to', () => {
 		)
 	})
 })
+
+describe('a send in the tick of a listen', () => {
+	it('that excepts the stream is not shown to it by its replay', async () => {
+		const { manager, url } = await serve(
+			{ history: { size: 10 } },
+			{
+				onStream(stream) {
+					stream.listen('a')
+					manager.send('a', { event: 'own', data: '' }, { except: stream.id })
+					manager.send('a', { event: 'end', data: '' })
+				},
+			},
+		)
+		const start = await manager.send('other', { data: '' })
+		const client = await connect(url, { headers: { 'last-event-id': start ?? '' } })
+		await client.next('end')
+		expect(client.events.map(({ event }) => event)).not.toContain('own')
+	})
+})

@@ -236,3 +236,31 @@ describe('everything that was closed', () => {
 		expect(JSON.parse(stdout)).toEqual([])
 	})
 })
+
+describe('a publish whose answer is lost', () => {
+	it('is sent again and counts once', async () => {
+		const namespace = randomUUID()
+		const sender = await startInstance(redis(), { namespace })
+		const receiver = await startInstance(redis(), { namespace })
+		const client = await receiver.listen(['x'])
+		await sender.manager.send('x', { data: '0' })
+		const look = lookInto(redis())
+		for (let n = 1; n <= 5; n++) {
+			// Late enough for the answer to be on its way when Redis is seen to have run the script.
+			sender.proxy.delay(100)
+			const sent = Promise.all([
+				sender.manager.send('x', { data: `${n}a` }),
+				sender.manager.send('x', { data: `${n}b` }),
+			])
+			await until(async () => (await look.xlen(`{${namespace}}:channel:x`)) >= 2 * n + 1)
+			sender.proxy.cut()
+			sender.proxy.delay(0)
+			const [first = '', second = ''] = await sent
+			const seq = (id: string): number => Number(id.split('-')[1])
+			expect([seq(first), seq(second)]).toEqual([2 * n, 2 * n + 1])
+		}
+		await client.next(({ data }) => data === '5b')
+		expect(dataOf(client)).toEqual(['0', ...[1, 2, 3, 4, 5].flatMap((n) => [`${n}a`, `${n}b`])])
+		expect(await look.xlen(`{${namespace}}:channel:x`)).toBe(11)
+	})
+})

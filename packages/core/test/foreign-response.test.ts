@@ -1,0 +1,69 @@
+import { once } from 'node:events'
+import { until } from '@evstream/testkit'
+import { describe, expect, it } from 'vitest'
+import { EvStreamManager } from '../src/index.js'
+import { get, openRaw } from './support/raw-client.js'
+import { serve as serveHttp } from './support/serve.js'
+import { serve } from './support/streams-server.js'
+
+describe('a stream on a request whose body was read before', () => {
+	it.each(['leaves', 'is closed'])('ends when the client %s, and not when the request has', async (how) => {
+		const manager = new EvStreamManager()
+		const reasons: string[] = []
+		const server = await serveHttp(async (req, res) => {
+			// As behind a body parser: the request has said everything it ever says.
+			const over = once(req, 'close')
+			req.resume()
+			await over
+			const stream = manager.createStream(req, res)
+			stream.onClose((_channels, reason) => void reasons.push(reason))
+			stream.listen('a')
+		})
+		const body = { 'Content-Type': 'application/json', 'Content-Length': '2' }
+		const client = await openRaw(server.port, `${get('/', body, '1.1', 'POST')}{}`)
+		await until(() => manager.stats().listeners === 1)
+		manager.send('a', { data: 'one' })
+		await client.has('data:one')
+		expect(reasons).toEqual([])
+		if (how === 'leaves') client.socket.destroy()
+		else await manager.close()
+		await until(() => reasons.length > 0)
+		expect(reasons).toEqual([how === 'leaves' ? 'disconnected' : 'shutdown'])
+		expect(manager.stats()).toMatchObject({ connections: 0, listeners: 0 })
+	})
+})
+
+describe('a response the app has begun', () => {
+	it('keeps the bytes that wait in it before the first event', async () => {
+		const { port, streams } = await serve(
+			{},
+			{
+				before(_req, res) {
+					res.writeHead(200, { 'Content-Type': 'text/event-stream' })
+					res.flushHeaders()
+					res.cork()
+					res.write(':before\n\n')
+					setImmediate(() => res.uncork())
+				},
+				onStream: (stream) => void stream.message({ data: 'first' }),
+			},
+		)
+		const client = await openRaw(port)
+		const { stream } = await streams.next()
+		await client.has('data:first')
+		stream.message({ data: 'second' })
+		stream.close()
+		await until(() => client.complete)
+		expect(client.body).toBe(':before\n\ndata:first\n\ndata:second\n\nevent:end\ndata:\n\n')
+	})
+
+	it('keeps the connection header of the app: a server that drains its connections says close', async () => {
+		const { port, streams } = await serve({}, { before: (_req, res) => res.setHeader('Connection', 'close') })
+		const client = await openRaw(port, get())
+		const { stream } = await streams.next()
+		stream.close()
+		await client.ended
+		expect(client.head).toMatch(/^connection: close\r$/im)
+		expect(client.complete).toBe(true)
+	})
+})
