@@ -7,6 +7,8 @@ import type { EvCloseReason } from './types.js'
 
 const COMMENT = new Frame(encodeComment(''))
 const HEARTBEAT = new Frame(encodeMessage({ event: 'heartbeat', data: '' }))
+/** A client that seems to have taken nothing is looked at again after so many ms. */
+const SECOND_LOOK = 50
 /** Says that the stream is over. A stream that the client is to come back to ends without it. */
 const END = new Frame(encodeMessage({ event: 'end', data: '' }))
 
@@ -317,12 +319,19 @@ export abstract class Connection implements Timed, TransportOwner {
 	#watch(): void {
 		if (this.#gone || this.#stall !== undefined) return
 		let progress = this.#transport.progress()
+		let lookedAgain = false
 		this.#stall = new Deadline((time) => {
 			const before = progress
 			progress = this.#transport.progress()
 			if (this.#closed === undefined && this.waiting === 0) this.#stall = undefined
-			else if (progress !== before) return time + this.settings.stallTimeout
-			else if (this.#closed === undefined) this.finish('stalled')
+			else if (progress !== before) {
+				lookedAgain = false
+				return time + this.settings.stallTimeout
+			} else if (!lookedAgain) {
+				// This process itself may have been held up: what the client took meanwhile shows only after this turn.
+				lookedAgain = true
+				return time + SECOND_LOOK
+			} else if (this.#closed === undefined) this.finish('stalled')
 			else this.#transport.destroy()
 			return undefined
 		})

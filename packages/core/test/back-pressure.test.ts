@@ -183,6 +183,21 @@ describe('a client that takes all of it, but is always a little behind', () => {
 	})
 })
 
+describe('a client that reads', () => {
+	it('is not stalled because this process was held up for longer than stallTimeout', async () => {
+		const { url, streams } = await serve({ stallTimeout: 100, maxBuffer: 100_000_000 })
+		const client = await connect(url)
+		const { stream } = await streams.next()
+		// More than the kernel takes at once, and then a turn in which nobody can see what the client takes.
+		for (let n = 0; n < 300; n++) stream.message({ data: 'x'.repeat(65_536) })
+		const end = performance.now() + 400
+		while (performance.now() < end);
+		stream.message({ event: 'end', data: '' })
+		await client.next('end', 10_000)
+		expect(stream.closed).toBe(false)
+	})
+})
+
 describe('a client behind a compressor', () => {
 	it('may fall behind and catch up again and again without a listener being left each time', async () => {
 		const warnings: string[] = []

@@ -134,18 +134,18 @@ describe('stallTimeout', () => {
 	)
 
 	it('leaves a client alone that reads, however slowly', async () => {
-		const { url, manager, streams } = await serve({ ...patient, stallTimeout: 400 })
+		const { url, manager, streams } = await serve({ ...patient, stallTimeout: 1_000 })
 		const client = await openSse(`${url}/?channel=a`)
 		const { stream } = await streams.next()
 		for (let n = 0; n < 1_000; n++) manager.send('a', { data: `${n} ${LARGE}` })
 		client.pause()
-		const end = performance.now() + 1_500
+		const end = performance.now() + 2_500
 		while (performance.now() < end) {
 			const { length } = client.raw
 			client.resume()
 			await until(() => client.raw.length > length + 1_000_000)
 			client.pause()
-			const pause = performance.now() + 150
+			const pause = performance.now() + 250
 			await until(() => performance.now() > pause)
 		}
 		expect(manager.stats().bufferedBytes).toBeGreaterThan(0)

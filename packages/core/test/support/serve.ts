@@ -25,12 +25,6 @@ export async function connect(url: string, options?: OpenSseOptions): Promise<Ss
 	return client
 }
 
-/** What an `onError` was told. */
-export function errorQueue(): { errors: unknown[]; onError: (error: unknown) => void } {
-	const errors: unknown[] = []
-	return { errors, onError: (error) => void errors.push(error) }
-}
-
 /** A stream on the server's side, with what it came from. */
 export interface Exchange {
 	stream: EvManagedStream
