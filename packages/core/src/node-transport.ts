@@ -32,6 +32,10 @@ import type { EvRequest, EvResponse } from './types.js'
 /** As it was before anybody could replace it on one response. */
 const nativeWrite = ServerResponse.prototype.write
 
+const HEAD = { 'Content-Type': CONTENT_TYPE, 'Cache-Control': CACHE_CONTROL, 'X-Accel-Buffering': 'no' }
+/** HTTP/2 forbids the header, HTTP/1.0 has another meaning for it. */
+const HEAD_1_1 = { ...HEAD, Connection: 'keep-alive' }
+
 /** Other runtimes offer `node:http` too, but their sockets do not carry what the response writes. */
 const isNode = process.release?.name === 'node' && !('bun' in process.versions) && !('Deno' in globalThis)
 
@@ -237,12 +241,13 @@ export class NodeTransport implements Transport {
  * The headers the app did not set itself. By `writeHead`: a response keeps what `setHeader` was given for as long as
  * it lives, which costs more than all of a stream's own state.
  */
-function headOf(req: EvRequest, res: NodeResponse): Record<string, string> {
-	const head: Record<string, string> = { 'Content-Type': CONTENT_TYPE }
-	if (!res.hasHeader('Cache-Control')) head['Cache-Control'] = CACHE_CONTROL
-	if (!res.hasHeader('X-Accel-Buffering')) head['X-Accel-Buffering'] = 'no'
-	if (req.httpVersion === '1.1' && !res.hasHeader('Connection')) head.Connection = 'keep-alive'
-	return head
+function headOf(req: EvRequest, res: NodeResponse): Readonly<Record<string, string>> {
+	const head = req.httpVersion === '1.1' ? HEAD_1_1 : HEAD
+	const set = res.getHeaderNames()
+	if (set.length === 0) return head
+	return Object.fromEntries(
+		Object.entries(head).filter(([name]) => name === 'Content-Type' || !set.includes(name.toLowerCase())),
+	)
 }
 
 /** The socket under Node's own HTTP/1 response, while it is the response's turn on it. */

@@ -13,7 +13,7 @@ export async function start() {
 	checkBuilt('@evstream/core', import.meta.resolve('@evstream/core'))
 	const { EvStreamManager } = await import('@evstream/core')
 
-	const manager = new EvStreamManager({ maxConnection: NO_LIMIT, maxListeners: NO_LIMIT })
+	const manager = new EvStreamManager({ maxConnection: NO_LIMIT, maxListeners: NO_LIMIT, keepAlive: false })
 	/** @type {ReturnType<typeof manager.createStream> | undefined} */
 	let newest
 	const server = await listen((req, res) => {
