@@ -1,7 +1,6 @@
-import { once } from 'node:events'
-import { get, type IncomingMessage } from 'node:http'
 import { until } from '@evstream/testkit'
 import { expect, it } from 'vitest'
+import { type CountingClient, countBytes } from './support/count-bytes.js'
 import { serve } from './support/streams-server.js'
 import { holdSocket, nextTurn } from './support/streams-slow.js'
 
@@ -10,30 +9,10 @@ const SLOW = 200
 const PER_TURN = 30
 const TURNS = 12
 
-/** A client that only counts, as a thousand of them must not cost the test more than the library. */
-async function countBytes(url: string): Promise<{ readonly bytes: number; readonly last: string }> {
-	const [response] = (await once(get(url, { agent: false }), 'response')) as [IncomingMessage]
-	let bytes = 0
-	let last = ''
-	response.on('error', () => {})
-	response.on('data', (part: Buffer) => {
-		bytes += part.length
-		last = part.subarray(-12).toString('latin1')
-	})
-	return {
-		get bytes() {
-			return bytes
-		},
-		get last() {
-			return last
-		},
-	}
-}
-
 it('200 slow clients among 1,000 cost bounded memory, and the others lose nothing', async () => {
 	const maxBuffer = 65_536
 	const { url, manager, streams } = await serve({ maxBuffer })
-	const fast: Awaited<ReturnType<typeof countBytes>>[] = []
+	const fast: CountingClient[] = []
 	for (let n = 0; n < CLIENTS; n++) {
 		const client = await countBytes(`${url}/?channel=a`)
 		const { res } = await streams.next()
