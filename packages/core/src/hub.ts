@@ -104,7 +104,7 @@ export class Hub implements LogReceiver, ReplayContext {
 		const snapshot = channel.provider?.snapshot?.()
 		const greeting = snapshot === undefined ? undefined : new Frame(encodeMessage(snapshot))
 		const { session: connection } = stream
-		stream.channels = stream.channels.concat(channel)
+		stream.channels = [...stream.channels, channel]
 		this.#subscribe(channel)
 		if (greeting !== undefined) connection.writeNewest(channel, greeting, now())
 		if (stream.closed) return

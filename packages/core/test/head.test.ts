@@ -49,6 +49,21 @@ describe('the head', () => {
 		})
 	})
 
+	it('lets go of the request’s raw headers, and of nothing else the app may read later', async () => {
+		let request: IncomingMessage | undefined
+		const server = await serve((req, res) => {
+			request = req
+			new Evstream(req, res)
+		})
+		await visit(server, { headers: { 'User-Agent': 'test', Cookie: 'a=1; b=2' } }, '/events?a=1')
+		expect(request?.rawHeaders).toEqual([])
+		expect(request).toMatchObject({
+			url: '/events?a=1',
+			method: 'GET',
+			headers: { 'user-agent': 'test', cookie: 'a=1; b=2', host: expect.any(String) },
+		})
+	})
+
 	it('may have been sent by the app', async () => {
 		const server = await serve((req, res) => {
 			res.writeHead(200, { 'Content-Type': 'text/event-stream', 'X-App': 'a' })
