@@ -141,9 +141,11 @@ describe('on node:http2', () => {
 			'access-control-allow-origin': 'https://app.example',
 		})
 		expect(headers).not.toHaveProperty('connection')
+		// From Node 24 on a client that begins to read after the end finds its request closed.
+		const body = text(request)
 		await manager.send('news', { event: 'news', data: 'over HTTP/2' })
 		await manager.close()
-		expect(await text(request)).toMatch(/^event:news\ndata:over HTTP\/2\n\nretry:\d+\n\n$/)
+		expect(await body).toMatch(/^event:news\ndata:over HTTP\/2\n\nretry:\d+\n\n$/)
 	})
 
 	it('answers a client that speaks HTTP/1.1', async () => {
