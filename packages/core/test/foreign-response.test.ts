@@ -67,3 +67,29 @@ describe('a response the app has begun', () => {
 		expect(client.complete).toBe(true)
 	})
 })
+
+describe('a response the app ends itself', () => {
+	it('has nothing written behind its end, and its connection takes the next request', async () => {
+		const { port, manager, streams } = await serve()
+		const client = await openRaw(port, get('/?channel=a'))
+		const { stream, res } = await streams.next()
+		stream.message({ data: 'before' })
+		// The client does not read: the end waits, so that no event of the response tells of it yet.
+		const socket = res.socket
+		socket?.cork()
+		res.end('data:last\n\n')
+		stream.message({ data: 'direct' })
+		manager.send('a', { data: 'channel' })
+		await new Promise(setImmediate)
+		manager.send('a', { data: 'later' })
+		socket?.uncork()
+		await until(() => client.complete)
+		expect(client.body).toBe('data:before\n\ndata:last\n\n')
+		await until(() => stream.closed)
+		client.socket.write(get('/?channel=a'))
+		const next = await streams.next()
+		next.stream.message({ data: 'next' })
+		await client.has('data:next')
+		expect(client.text).not.toMatch(/direct|channel|later/)
+	})
+})
