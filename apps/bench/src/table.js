@@ -1,5 +1,8 @@
-/** Writes `docs/benchmarks.md` from the results; with `--quick` prints the table of a quick run instead. */
-import { writeFileSync } from 'node:fs'
+/**
+ * Writes `docs/benchmarks.md` from the results. `--check` only says whether it is what they make, `--quick` prints the
+ * page of a quick run instead.
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { cases } from './cases/index.js'
 import { markdown, rows, targetRows } from './report.js'
@@ -56,4 +59,8 @@ const page = [
 ].join('\n\n')
 
 if (quick) console.log(page)
-else writeFileSync(file, `${page}\n`)
+else if (!process.argv.includes('--check')) writeFileSync(file, `${page}\n`)
+else if (readFileSync(file, 'utf8') !== `${page}\n`) {
+	console.error('docs/benchmarks.md is not what the results make: run `pnpm --filter @evstream/bench table`.')
+	process.exitCode = 1
+}

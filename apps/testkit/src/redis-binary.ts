@@ -1,9 +1,10 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
+import { freePort } from './free-port.js'
 import { until } from './until.js'
 
 /** How to start a server. */
@@ -163,16 +164,6 @@ function guard(child: ChildProcess, dir: string): ChildProcess {
 	// The pipe must not keep this process alive; a child's stdin is a socket at run time.
 	if (shell.stdin && 'unref' in shell.stdin && typeof shell.stdin.unref === 'function') shell.stdin.unref()
 	return shell
-}
-
-async function freePort(): Promise<number> {
-	const server = createServer().listen(0, '127.0.0.1')
-	await once(server, 'listening')
-	const address = server.address()
-	server.close()
-	await once(server, 'close')
-	if (address === null || typeof address === 'string') throw new Error('No port')
-	return address.port
 }
 
 /** Sends one inline command on a connection of its own and gives the first line of the answer. */

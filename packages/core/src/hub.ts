@@ -104,7 +104,8 @@ export class Hub implements LogReceiver, ReplayContext {
 		const snapshot = channel.provider?.snapshot?.()
 		const greeting = snapshot === undefined ? undefined : new Frame(encodeMessage(snapshot))
 		const { session: connection } = stream
-		stream.channels = [...stream.channels, channel]
+		// A spread would leave room for sixteen more, which every idle stream would keep.
+		stream.channels = stream.channels.concat(channel)
 		this.#subscribe(channel)
 		if (greeting !== undefined) connection.writeNewest(channel, greeting, now())
 		if (stream.closed) return

@@ -1,23 +1,11 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { until } from '@evstream/testkit'
+import { freePort, until } from '@evstream/testkit'
 import { EventSource } from 'eventsource'
 import { describe, expect, it } from 'vitest'
 import { cleanUp } from './support.js'
-
-/** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-	const server = createServer().listen(0, '127.0.0.1')
-	await once(server, 'listening')
-	const address = server.address()
-	server.close()
-	await once(server, 'close')
-	if (typeof address !== 'object' || address === null) throw new Error('No port')
-	return address.port
-}
 
 describe('the ten-line server of the README', () => {
 	it('serves the page and, to an EventSource, the time each second with ids', async () => {

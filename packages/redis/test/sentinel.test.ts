@@ -2,12 +2,12 @@ import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EvStreamManager } from '@evstream/core'
 import {
 	findRedisBinary,
+	freePort,
 	listenHttp,
 	openSse,
 	redisKind,
@@ -27,17 +27,6 @@ const DEADLINE = 30_000
 
 const kind = await redisKind()
 if (kind !== 'binary') console.log(`Sentinel: skipped, needs redis-server, not a Redis of kind "${kind}"`)
-
-async function freePort(): Promise<number> {
-	const server = createServer().listen(0, '127.0.0.1')
-	await once(server, 'listening')
-	const address = server.address()
-	const closed = once(server, 'close')
-	server.close()
-	await closed
-	if (address === null || typeof address === 'string') throw new Error('No port')
-	return address.port
-}
 
 /** Starts a Sentinel that watches one master by itself. */
 async function startSentinel(opened: Opened, master: number): Promise<{ port: number; client: Redis }> {

@@ -20,17 +20,17 @@ const pace = {
 /**
  * @param {LabOpener} open
  * @param {Sizes} sizes
- * @param {number} slow
+ * @param {number} slow How many of the connections never read.
  */
-async function once(open, { connections, slow: reserved = 0, warmup = 0, messages = 0 }, slow) {
+async function once(open, { connections, warmup = 0, messages = 0 }, slow) {
 	const lab = await open()
-	await lab.connect(connections - reserved)
+	await lab.connect(connections - slow)
 	await lab.verify(pace)
 	await lab.run({ ...pace, messages: warmup })
 	const before = await lab.memory()
 	if (slow > 0) await lab.connect(slow, { slow: true })
 	const { load, peakRss } = await lab.run({ ...pace, messages })
-	const kept = (await lab.count()) - (connections - reserved)
+	const kept = (await lab.count()) - (connections - slow)
 	await lab.close()
 	return { p99: load.p99, grown: peakRss - before.rss, kept }
 }
@@ -56,6 +56,7 @@ export const slow = {
 	},
 	async measure(open, sizes) {
 		const count = sizes.slow ?? 0
+		// As many clients, who all read: ten more of those cost the others a fifth of their p99 by themselves.
 		const without = await once(open, sizes, 0)
 		const withSlow = await once(open, sizes, count)
 		return {
