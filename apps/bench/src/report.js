@@ -50,27 +50,33 @@ export function rows(one, result) {
 
 /**
  * @param {readonly string[][]} table
+ * @returns {readonly string[][]} With every cell as wide as its column: the first to the left, the others to the right.
+ */
+function padded(table) {
+	const widths = (table[0] ?? []).map((_, i) => Math.max(3, ...table.map((row) => (row[i] ?? '').length)))
+	return table.map((row) =>
+		row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))),
+	)
+}
+
+/**
+ * @param {readonly string[][]} table
  * @returns {string} Aligned with spaces.
  */
 export function aligned(table) {
-	const widths = (table[0] ?? []).map((_, i) => Math.max(...table.map((row) => (row[i] ?? '').length)))
-	return table
-		.map((row) =>
-			row
-				.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)))
-				.join('  '),
-		)
+	return padded(table)
+		.map((row) => row.join('  '))
 		.join('\n')
 }
 
 /**
  * @param {readonly string[][]} table
- * @returns {string} As Markdown.
+ * @returns {string} As Markdown, as the formatter wants it.
  */
 export function markdown(table) {
-	const [head = [], ...body] = table
-	const line = (/** @type {readonly string[]} */ cells) => `| ${cells.join(' | ')} |`
-	return [line(head), line(head.map((_, i) => (i === 0 ? '---' : '--:'))), ...body.map(line)].join('\n')
+	const [head = [], ...body] = padded(table)
+	const rule = head.map(({ length }, i) => (i === 0 ? '-'.repeat(length) : `${'-'.repeat(length - 1)}:`))
+	return [head, rule, ...body].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
 }
 
 /**
