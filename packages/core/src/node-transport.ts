@@ -248,10 +248,11 @@ export class NodeTransport implements Transport {
  * The headers the app did not set itself. By `writeHead`: a response keeps what `setHeader` was given for as long as
  * it lives, which costs more than all of a stream's own state.
  */
-function headOf(req: EvRequest, res: NodeResponse): Readonly<Record<string, string>> {
+function headOf(req: EvRequest, res: NodeResponse): Record<string, string> {
 	const head = req.httpVersion === '1.1' ? HEAD_1_1 : HEAD
 	const set = res.getHeaderNames()
-	if (set.length === 0) return head
+	// A copy: a plugin that wraps `writeHead` may add to it what is for this client only.
+	if (set.length === 0) return { ...head }
 	return Object.fromEntries(
 		Object.entries(head).filter(([name]) => name === 'Content-Type' || !set.includes(name.toLowerCase())),
 	)

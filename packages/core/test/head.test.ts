@@ -64,6 +64,21 @@ describe('the head', () => {
 		})
 	})
 
+	it('of one response has nothing of what a plugin added to another one’s', async () => {
+		let first = true
+		const server = await serve((req, res) => {
+			const writeHead = res.writeHead.bind(res) as (status: number, headers: object) => typeof res
+			res.writeHead = ((status: number, headers: Record<string, string>) => {
+				if (first) headers['X-Secret'] = 'of the first'
+				first = false
+				return writeHead(status, headers)
+			}) as typeof res.writeHead
+			new Evstream(req, res)
+		})
+		expect((await visit(server)).headers).toHaveProperty('x-secret')
+		expect((await visit(server)).headers).not.toHaveProperty('x-secret')
+	})
+
 	it('may have been sent by the app', async () => {
 		const server = await serve((req, res) => {
 			res.writeHead(200, { 'Content-Type': 'text/event-stream', 'X-App': 'a' })
