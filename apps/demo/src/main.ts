@@ -9,7 +9,7 @@ try {
 	console.log(`evstream demo: http://localhost:${served.port}`)
 } catch (error) {
 	const taken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
-	console.error(taken ? `Port ${options.port} is taken. Choose another one with --port.` : error)
+	console.error(taken ? `Port ${options.port} is taken. Choose another one with --port or PORT.` : error)
 	process.exit(1)
 }
 
@@ -22,7 +22,7 @@ async function start({ instances, ...address }: DemoArguments): Promise<Served> 
 
 function read(): DemoArguments {
 	try {
-		return readArguments(process.argv.slice(2))
+		return readArguments(process.argv.slice(2), process.env)
 	} catch (error) {
 		console.error(`${(error as Error).message}\n\n${USAGE}`)
 		process.exit(1)

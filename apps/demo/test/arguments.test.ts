@@ -25,6 +25,18 @@ describe('readArguments', () => {
 		expect(() => readArguments(args)).toThrow(`${args[0]} must be a whole number`)
 	})
 
+	it('takes the port from the environment, unless the option says another one', () => {
+		expect(readArguments([], { PORT: '8080' }).port).toBe(8080)
+		expect(readArguments([], { PORT: '0' }).port).toBe(0)
+		expect(readArguments(['--port', '9090'], { PORT: '8080' }).port).toBe(9090)
+		expect(readArguments(['--port', '9090'], { PORT: 'http' }).port).toBe(9090)
+		expect(readArguments([], { PORT: '' }).port).toBe(3000)
+	})
+
+	it.each(['http', '65536', '-1', '80.5'])('refuses PORT=%s', (PORT) => {
+		expect(() => readArguments([], { PORT })).toThrow('PORT must be a whole number')
+	})
+
 	it('refuses what it does not know', () => {
 		expect(() => readArguments(['--instance', '3'])).toThrow()
 		expect(() => readArguments(['3'])).toThrow()

@@ -37,11 +37,10 @@ export interface TestRedis {
 	stop(): Promise<void>
 }
 
-/** Which kind {@link startRedis} will give, so that a suite can skip itself and say why. */
-export function redisKind(): Promise<RedisKind> {
-	const { REDIS_URL } = process.env
-	if (REDIS_URL) return Promise.resolve('url')
-	return Promise.resolve(findRedisBinary() ? 'binary' : 'embedded')
+/** The kind that {@link startRedis} will start or find. */
+export function redisKind(): RedisKind {
+	if (process.env.REDIS_URL) return 'url'
+	return findRedisBinary() ? 'binary' : 'embedded'
 }
 
 /**
@@ -50,10 +49,10 @@ export function redisKind(): Promise<RedisKind> {
  * @throws Error when the server does not come up, or `args` or `dir` are given and it is not kind `binary`.
  */
 export async function startRedis(options: StartRedisOptions = {}): Promise<TestRedis> {
-	const kind = await redisKind()
+	const kind = redisKind()
 	if (kind !== 'binary' && (options.args || options.dir)) {
 		throw new Error(
-			`A Redis of kind "${kind}" takes no args or dir: skip this suite unless redisKind() is "binary"`,
+			`A Redis of kind "${kind}" takes no args or dir: skip this suite by redisLacks('control', …)`,
 		)
 	}
 	const redis = await { url: sharedRedis, binary: binaryRedis, embedded: embeddedRedis }[kind](options)
@@ -112,7 +111,9 @@ async function binaryRedis(options: StartRedisOptions): Promise<NamedRedis> {
 
 function uncontrolled(kind: RedisKind): Pick<TestRedis, 'kind' | 'kill' | 'restart' | 'pause' | 'resume'> {
 	const refuse = (): never => {
-		throw new Error(`A Redis of kind "${kind}" cannot be killed or paused: skip this suite`)
+		throw new Error(
+			`A Redis of kind "${kind}" cannot be killed or paused: skip this suite by redisLacks('control', …)`,
+		)
 	}
 	return { kind, kill: async () => refuse(), restart: async () => refuse(), pause: refuse, resume: refuse }
 }

@@ -4,9 +4,11 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { redisKind, startRedis, until } from '../src/index.js'
+import { redisKind, redisLacks, startRedis, until } from '../src/index.js'
 
-const kind = await redisKind()
+const noServer = redisLacks('control', 'a server on the PATH')
+
+const kind = redisKind()
 
 function client(url: string): Redis {
 	const redis = new Redis(url, { retryStrategy: () => 20, maxRetriesPerRequest: null })
@@ -22,7 +24,7 @@ test('a Redis of whichever kind answers', async () => {
 	expect(await client(redis.url).ping()).toBe('PONG')
 })
 
-describe.skipIf(kind !== 'binary')('a redis-server or valkey-server on the PATH', () => {
+describe.skipIf(noServer)('a redis-server or valkey-server on the PATH', () => {
 	test('restarts on the same port, empty or with its data', async () => {
 		const redis = await startRedis()
 		onTestFinished(() => redis.stop())
