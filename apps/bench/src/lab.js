@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { command } from './pin.js'
 import { Remote } from './rpc.js'
 
-/** @import { Cpu, LoadReport, Memory, RunPlan, RunResult } from './types.js' */
+/** @import { Case, Cpu, LoadReport, Memory, RunPlan, RunResult } from './types.js' */
 
 /**
  * @param {'server' | 'load'} role
@@ -27,21 +27,27 @@ export class Lab {
 	/** Connections that read. */
 	#reading = 0
 
-	/** @param {string} contender */
-	constructor(contender) {
-		this.#server = launch('server', [contender])
-		this.#load = launch('load', [])
+	/**
+	 * @param {string} contender
+	 * @param {NonNullable<Case['transport']>} [transport]
+	 */
+	constructor(contender, transport) {
+		const how = transport === undefined ? [] : [transport]
+		// On the web client and server are one process, which does what both are told.
+		this.#server = launch('server', [contender, ...how], transport === 'web' ? 'web/main' : 'server/main')
+		this.#load = transport === 'web' ? this.#server : launch('load', how)
 	}
 
 	/**
 	 * @param {string} contender
+	 * @param {NonNullable<Case['transport']>} [transport] HTTP/1.1 without it.
 	 * @returns {Promise<Lab>}
 	 */
-	static async open(contender) {
-		const lab = new Lab(contender)
+	static async open(contender, transport) {
+		const lab = new Lab(contender, transport)
 		try {
 			const ports = await lab.#server.call('start', undefined, 30_000)
-			await lab.#load.call('start', ports, 30_000)
+			await lab.#load.call('aim', ports, 30_000)
 			return lab
 		} catch (error) {
 			await lab.close()

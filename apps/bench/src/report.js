@@ -28,7 +28,7 @@ export function rows(one, result) {
 		if (metric.ratio) head.push(...references.map((name) => `× ${name}`))
 	}
 	const body = Object.entries(result.contenders).map(([name, { version, runs, failures }]) => {
-		const row = [version === null || name === 'evstream' ? name : `${name} ${version}`]
+		const row = [version === null || name.startsWith('evstream') ? name : `${name} ${version}`]
 		for (const metric of one.metrics) {
 			const own = value(name, metric)
 			if (own === undefined || failures.length > 0) row.push('failed')

@@ -20,7 +20,7 @@ async function measure(one, contender, quick) {
 	try {
 		return await one.measure(
 			async () => {
-				const lab = await Lab.open(contender)
+				const lab = await Lab.open(contender, one.transport)
 				labs.push(lab)
 				return lab
 			},

@@ -1,22 +1,42 @@
 /** What a message carries: a string, or an object that somebody has to stringify. */
 export type Payload = string | object
 
-/** A server under measurement. */
-export interface Contender {
-	readonly port: number
+/** What is under measurement. */
+export interface Sender {
 	/** Sends to every connection. */
 	broadcast(data: Payload): void
 	/** Sends to one connection, the newest. */
 	one(data: Payload): void
 	/** The connections that a broadcast would reach now. */
 	count(): number
+}
+
+/** A server. */
+export interface Contender extends Sender {
+	readonly port: number
 	close(): Promise<void>
 }
 
-/** What every file in `contenders/` exports. */
+/** Begins to listen on 127.0.0.1, on any free port; how requests come depends on the transport. */
+export type Listen = (
+	handler: import('node:http').RequestListener,
+) => Promise<{ port: number; close(): Promise<void> }>
+
+/** What every file in `contenders/` exports, except those of the web. */
 export interface ContenderModule {
-	/** Begins to listen on 127.0.0.1, on any free port. */
-	start(): Promise<Contender>
+	/** Those for which there is only one transport take no `listen`. */
+	start(listen: Listen): Promise<Contender>
+}
+
+/** A handler of web requests, in the process of its clients. */
+export interface WebContender extends Sender {
+	/** Answers a request with a stream. */
+	fetch(request: Request): Response
+}
+
+/** What the files in `contenders/` export that are measured in the case `web`. */
+export interface WebContenderModule {
+	start(): Promise<WebContender>
 }
 
 /** CPU time of a process, µs. */
@@ -106,6 +126,8 @@ export interface Case {
 	repetitions?(contender: string, reps: number): number
 	/** Why it cannot run on this machine. */
 	obstacle?(): string | undefined
+	/** How clients reach the server; without it by HTTP/1.1. `web`: they are in the same process. */
+	readonly transport?: 'https' | 'http2' | 'web'
 	/** Where its processes run, if it does without the lab. */
 	readonly setting?: string
 	readonly sizes: { readonly full: Sizes; readonly quick: Sizes }

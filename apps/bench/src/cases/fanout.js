@@ -1,5 +1,5 @@
 /** One message a tick to many clients. */
-import { BROADCASTERS, CPU_METRICS, throughput } from './throughput.js'
+import { BROADCASTERS, CPU_METRICS, ONE_A_TICK, throughput } from './throughput.js'
 
 /** @type {import('../types.js').Case} */
 export const fanout = {
@@ -12,6 +12,5 @@ export const fanout = {
 		full: { connections: 1000, warmup: 100, messages: 400, budgetMs: 4000 },
 		quick: { connections: 100, warmup: 50, messages: 100, budgetMs: 1000 },
 	},
-	measure: (open, sizes) =>
-		throughput(open, sizes, { kind: 'string', bytes: 100, to: 'all', perTick: 1, ackEvery: 10, window: 20 }),
+	measure: (open, sizes) => throughput(open, sizes, ONE_A_TICK),
 }

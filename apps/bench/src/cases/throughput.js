@@ -11,6 +11,15 @@ export const CPU_METRICS = [
 	{ key: 'loadBusy', label: 'load client busy %', digits: 0 },
 ]
 
+/** What the cases of other transports share: they are compared with each other as ratios. */
+export const TRANSPORT_SIZES = {
+	full: { connections: 300, warmup: 2000, messages: 8000, budgetMs: 4000 },
+	quick: { connections: 100, warmup: 50, messages: 100, budgetMs: 1000 },
+}
+
+/** @type {Omit<RunPlan, 'messages' | 'clients'>} */
+export const ONE_A_TICK = { kind: 'string', bytes: 100, to: 'all', perTick: 1, ackEvery: 10, window: 20 }
+
 /** Who can broadcast. */
 export const BROADCASTERS = [
 	'raw-write',

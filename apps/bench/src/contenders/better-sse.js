@@ -1,11 +1,13 @@
 /** better-sse: a `Channel` with a `Session` per client. Keep-alive and `retry` are off, as for everybody. */
 import { createChannel, createSession } from 'better-sse'
-import { listen } from '../server/listen.js'
 
-/** @import { Contender } from '../types.js' */
+/** @import { Contender, Listen } from '../types.js' */
 
-/** @returns {Promise<Contender>} */
-export async function start() {
+/**
+ * @param {Listen} listen
+ * @returns {Promise<Contender>}
+ */
+export async function start(listen) {
 	const channel = createChannel()
 	/** @type {import('better-sse').Session | undefined} */
 	let newest

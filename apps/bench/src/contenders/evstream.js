@@ -1,19 +1,24 @@
 /** This project, as it is published: the built package. */
 import { checkBuilt } from '../built.js'
-import { listen } from '../server/listen.js'
 
-/** @import { Contender } from '../types.js' */
+/** @import { Contender, Listen } from '../types.js' */
 
-const CHANNEL = 'bench'
+export const CHANNEL = 'bench'
 /** No limit that a case could reach. */
 const NO_LIMIT = 1_000_000
 
-/** @returns {Promise<Contender>} */
-export async function start() {
+export async function openManager() {
 	checkBuilt('@evstream/core', import.meta.resolve('@evstream/core'))
 	const { EvStreamManager } = await import('@evstream/core')
+	return new EvStreamManager({ maxConnection: NO_LIMIT, maxListeners: NO_LIMIT, keepAlive: false })
+}
 
-	const manager = new EvStreamManager({ maxConnection: NO_LIMIT, maxListeners: NO_LIMIT, keepAlive: false })
+/**
+ * @param {Listen} listen
+ * @returns {Promise<Contender>}
+ */
+export async function start(listen) {
+	const manager = await openManager()
 	/** @type {ReturnType<typeof manager.createStream> | undefined} */
 	let newest
 	const server = await listen((req, res) => {

@@ -7,6 +7,7 @@ const TILDE = 0x7e
 const ZERO = 0x30
 
 /** @import { Tally } from './tally.js' */
+/** @import { Head } from './verify.js' */
 
 export class Connection {
 	/** Events since the last `reset`. */
@@ -15,6 +16,8 @@ export class Connection {
 	disorder = 0
 	ended = false
 	hasHead = false
+	/** @type {Head | undefined} The head, where it does not come as bytes before the body. */
+	head
 	slow
 	/** @type {Buffer | undefined} Everything so far; `undefined` once it only counts. */
 	captured = Buffer.alloc(0)
@@ -36,10 +39,22 @@ export class Connection {
 		this.disorder = 0
 	}
 
+	/** @param {Head} head The response began; only its body comes through `take`. */
+	begin(head) {
+		this.head = head
+		this.hasHead = true
+		this.#tally.head()
+	}
+
+	/** Bytes came in: what they hold arrived now. */
+	arrive() {
+		this.#tally.arrive()
+	}
+
 	/**
 	 * Takes bytes from a buffer that is used again afterwards.
 	 *
-	 * @param {Buffer} bytes
+	 * @param {Uint8Array} bytes
 	 * @returns {boolean} Whether to go on reading.
 	 */
 	take(bytes) {
@@ -55,7 +70,7 @@ export class Connection {
 		return !(this.slow && this.hasHead)
 	}
 
-	/** @param {Buffer} bytes */
+	/** @param {Uint8Array} bytes */
 	#count(bytes) {
 		let data = bytes
 		if (this.#tail !== undefined) {
@@ -65,7 +80,7 @@ export class Connection {
 		const tally = this.#tally
 		const end = data.length
 		let found = 0
-		let at = data.indexOf(NEEDLE)
+		let at = find(data, 0)
 		while (at !== -1) {
 			if (at + MARK_LENGTH > end) {
 				this.#tail = Buffer.from(data.subarray(at))
@@ -75,13 +90,13 @@ export class Connection {
 			this.events++
 			found++
 			if (tally.timed) tally.latency(digits(data, at + TIME_AT, 16))
-			at = data.indexOf(NEEDLE, at + MARK_LENGTH)
+			at = find(data, at + MARK_LENGTH)
 		}
 		if (at === -1) this.#keepPartialNeedle(data)
 		if (found > 0) tally.add(found)
 	}
 
-	/** @param {Buffer} data Without a whole needle after its last mark. */
+	/** @param {Uint8Array} data Without a whole needle after its last mark. */
 	#keepPartialNeedle(data) {
 		for (let i = Math.max(0, data.length - NEEDLE.length + 1); i < data.length; i++) {
 			// A mark ends with a tilde too; as the first byte of a tail that is harmless, it matches no needle.
@@ -94,12 +109,24 @@ export class Connection {
 }
 
 /**
- * @param {Buffer} data
+ * Where the next mark begins, or -1. A chunk of a web response may be a `Uint8Array` that is no `Buffer`, which must
+ * not cost its contender a conversion.
+ *
+ * @param {Uint8Array} data
+ * @param {number} from
+ * @returns {number}
+ */
+function find(data, from) {
+	return Buffer.prototype.indexOf.call(data, NEEDLE, from)
+}
+
+/**
+ * @param {Uint8Array} data
  * @param {number} from
  * @param {number} length
  */
 function digits(data, from, length) {
 	let value = 0
-	for (let i = from; i < from + length; i++) value = value * 10 + data.readUInt8(i) - ZERO
+	for (let i = from; i < from + length; i++) value = value * 10 + /** @type {number} */ (data[i]) - ZERO
 	return value
 }

@@ -2,23 +2,43 @@
 import { isDeepStrictEqual } from 'node:util'
 
 /**
+ * @typedef {object} Head
+ * @property {number} status
+ * @property {string} type The `Content-Type`.
+ */
+
+/**
  * @param {Buffer} bytes All that a connection got.
  * @param {unknown} expected The data of the one event.
+ * @param {Head} [head] Without it the head is at the beginning of the bytes, as of HTTP/1.1.
  * @returns {string | undefined} What is wrong, or `undefined`.
  */
-export function fault(bytes, expected) {
-	const headEnd = bytes.indexOf('\r\n\r\n')
-	if (headEnd === -1) return 'no response head'
-	const head = bytes.toString('latin1', 0, headEnd).toLowerCase()
-	if (!head.startsWith('http/1.1 200 ')) return `status: ${head.split('\r\n', 1)[0]}`
-	if (!/\r\ncontent-type: *text\/event-stream/.test(head)) return 'not an event stream'
-	const body = bytes.subarray(headEnd + 4)
-	const text = /\r\ntransfer-encoding: *chunked/.test(head) ? dechunk(body) : body.toString()
-	if (text === undefined) return 'incomplete or broken chunks'
+export function fault(bytes, expected, head) {
+	const response = head === undefined ? http1(bytes) : { ...head, text: bytes.toString() }
+	if (typeof response === 'string') return response
+	const { status, type, text } = response
+	if (status !== 200) return `status ${status}`
+	if (!type.startsWith('text/event-stream')) return 'not an event stream'
 	const events = parse(text)
 	if (events.length !== 1) return `${events.length} events in place of 1`
 	const data = /** @type {string} */ (events[0])
 	return data === expected || isDeepStrictEqual(fromJson(data), expected) ? undefined : `wrong data: ${data}`
+}
+
+/**
+ * @param {Buffer} bytes
+ * @returns {Head & { text: string } | string} What is wrong, if it is no response of HTTP/1.1.
+ */
+function http1(bytes) {
+	const headEnd = bytes.indexOf('\r\n\r\n')
+	if (headEnd === -1) return 'no response head'
+	const head = bytes.toString('latin1', 0, headEnd).toLowerCase()
+	if (!head.startsWith('http/1.1 ')) return `not HTTP/1.1: ${head.split('\r\n', 1)[0]}`
+	const body = bytes.subarray(headEnd + 4)
+	const text = /\r\ntransfer-encoding: *chunked/.test(head) ? dechunk(body) : body.toString()
+	if (text === undefined) return 'incomplete or broken chunks'
+	const type = /\r\ncontent-type: *([^\r]*)/.exec(head)?.[1] ?? ''
+	return { status: Number(head.slice(9, 12)), type, text }
 }
 
 /**

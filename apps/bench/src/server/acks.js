@@ -1,4 +1,4 @@
-/** The load client's acknowledgements: a byte for each `ackEvery` messages that arrived everywhere. */
+/** The clients' acknowledgements, one for each `ackEvery` messages that arrived everywhere: a byte each, from another process. */
 import { createServer } from 'node:net'
 
 export class Acks {
@@ -12,15 +12,20 @@ export class Acks {
 		const server = createServer((socket) => {
 			socket.on('error', () => {})
 			socket.on('data', (bytes) => {
-				this.count += bytes.length
-				const waiting = this.#waiting
-				this.#waiting = undefined
-				waiting?.()
+				this.add(bytes.length)
 			})
 		})
 		return new Promise((resolve) => {
 			server.listen(0, '127.0.0.1', () => resolve(/** @type {any} */ (server.address()).port))
 		})
+	}
+
+	/** @param {number} count */
+	add(count) {
+		this.count += count
+		const waiting = this.#waiting
+		this.#waiting = undefined
+		waiting?.()
 	}
 
 	reset() {

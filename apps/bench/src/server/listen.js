@@ -1,16 +1,28 @@
 /** What the contenders on plain `node:http` share. */
 import { createServer } from 'node:http'
 
+/** @type {import('../types.js').Listen} */
+export function listen(handler) {
+	return listening(createServer(handler))
+}
+
 /**
- * @param {import('node:http').RequestListener} handler
+ * @param {import('node:http').Server} server
  * @returns {Promise<{ port: number, close(): Promise<void> }>}
  */
-export async function listen(handler) {
-	const server = createServer(handler)
+export async function listening(server) {
+	return { port: await bound(server), close: () => closed(server) }
+}
+
+/**
+ * @param {import('node:net').Server} server
+ * @returns {Promise<number>} The port.
+ */
+export async function bound(server) {
 	await new Promise((resolve) =>
 		server.listen({ port: 0, host: '127.0.0.1', backlog: 1024 }, () => resolve(null)),
 	)
-	return { port: portOf(server), close: () => closed(server) }
+	return portOf(server)
 }
 
 /**
@@ -32,10 +44,12 @@ export function closed(server) {
 	})
 }
 
-/** The response head of the baselines. */
-export const HEAD = {
+/** The response head of the baselines, on HTTP/2 and web responses. */
+export const PLAIN_HEAD = {
 	'Content-Type': 'text/event-stream',
 	'Cache-Control': 'no-cache, no-transform',
 	'X-Accel-Buffering': 'no',
-	Connection: 'keep-alive',
 }
+
+/** The same on HTTP/1.1. */
+export const HEAD = { ...PLAIN_HEAD, Connection: 'keep-alive' }

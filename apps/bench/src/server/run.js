@@ -2,13 +2,13 @@
 import { now } from '../clock.js'
 import { messages } from '../messages.js'
 
-/** @import { Contender, RunPlan, RunResult } from '../types.js' */
+/** @import { RunPlan, RunResult, Sender } from '../types.js' */
 
 const STALLED_MS = 30_000
 const RSS_EVERY = 10
 
 /**
- * @param {Contender} contender
+ * @param {Sender} contender
  * @param {import('./acks.js').Acks} acks
  * @param {RunPlan} plan
  * @returns {Promise<RunResult>}

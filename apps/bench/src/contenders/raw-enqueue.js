@@ -1,0 +1,34 @@
+/** One `Buffer`, enqueued into a plain `ReadableStream` for every web response. */
+import { frame } from '../server/frame.js'
+import { PLAIN_HEAD } from '../server/listen.js'
+
+/** @import { WebContender } from '../types.js' */
+
+/** @returns {Promise<WebContender>} */
+export async function start() {
+	/** @type {Set<ReadableStreamDefaultController<Uint8Array>>} */
+	const controllers = new Set()
+	/** @type {ReadableStreamDefaultController<Uint8Array> | undefined} */
+	let newest
+	return {
+		fetch() {
+			/** @type {ReadableStreamDefaultController<Uint8Array>} */
+			let own
+			const body = new ReadableStream({
+				start(controller) {
+					own = controller
+					newest = controller
+					controllers.add(controller)
+				},
+				cancel: () => void controllers.delete(own),
+			})
+			return new Response(body, { headers: PLAIN_HEAD })
+		},
+		broadcast(data) {
+			const bytes = Buffer.from(frame(data))
+			for (const controller of controllers) controller.enqueue(bytes)
+		},
+		one: (data) => newest?.enqueue(Buffer.from(frame(data))),
+		count: () => controllers.size,
+	}
+}
