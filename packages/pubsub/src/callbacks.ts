@@ -1,4 +1,6 @@
-/** Callbacks of one event. One that throws is reported and stops nobody. */
+import { keepContext } from './context.js'
+
+/** Callbacks of one event, each run in the context in which it was added. One that throws is reported and stops nobody. */
 export class Callbacks {
 	readonly #callbacks = new Set<{ callback: () => void }>()
 	readonly #onError: (error: unknown) => void
@@ -9,7 +11,7 @@ export class Callbacks {
 
 	/** Adds a callback; returns its undo. */
 	add(callback: () => void): () => void {
-		const own = { callback }
+		const own = { callback: keepContext(callback) }
 		this.#callbacks.add(own)
 		return () => this.#callbacks.delete(own)
 	}

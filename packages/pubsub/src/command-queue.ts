@@ -1,6 +1,7 @@
 import type { Cluster, Redis } from 'ioredis'
 import { checkMs } from './check-ms.js'
 import { isReadOnlyError, wake } from './connections.js'
+import { keepContext } from './context.js'
 import { EvClosedError, EvUnavailableError } from './errors.js'
 
 interface Job {
@@ -56,10 +57,12 @@ export class CommandQueue {
 				this.#running.delete(job)
 				if (this.#running.size === 0) this.#onIdle?.()
 			}
+			// It may be run from an event of the client, and again after a READONLY answer.
+			const inContext = keepContext(command)
 			const job: Job = {
 				start: () => {
 					this.#running.add(job)
-					invoke(command).then(
+					invoke(inContext).then(
 						(value) => {
 							settle()
 							resolve(value)

@@ -1,4 +1,5 @@
 import { type Cluster, Redis, type RedisOptions } from 'ioredis'
+import { outsideContext } from './context.js'
 
 /** Where the connections come from: options or a URL to make them, or an existing client, which is never closed. */
 export type RedisSource = RedisOptions | string | Redis | Cluster
@@ -53,7 +54,9 @@ export function connectTo(source: RedisSource, name: string, answerTimeout: numb
 		retryStrategy: backOff,
 		reconnectOnError: (error) => isReadOnlyError(error),
 	}
-	const client = typeof source === 'string' ? new Redis(source, options) : new Redis(options)
+	const client = outsideContext(() =>
+		typeof source === 'string' ? new Redis(source, options) : new Redis(options),
+	)
 	return { client, owned: true, openSubscriber: () => openSubscriber(client, name) }
 }
 
@@ -90,7 +93,7 @@ function nodeOf(client: Redis | Cluster): Redis | undefined {
 /** Connects a client that waits for its first use. */
 export function wake(client: Redis | Cluster): void {
 	// How it fails is told by its 'error' event.
-	if (client.status === 'wait') client.connect().catch(() => {})
+	if (client.status === 'wait') outsideContext(() => client.connect().catch(() => {}))
 }
 
 /** Closes a connection, however it is doing. Resolves when its socket is closed, after 1 s at the latest. */

@@ -4,6 +4,7 @@ import { Callbacks } from './callbacks.js'
 import { checkMs } from './check-ms.js'
 import { CommandQueue } from './command-queue.js'
 import { type Connections, closeConnection, connectTo, type RedisSource } from './connections.js'
+import { keepContext, outsideContext } from './context.js'
 import { Outage } from './outage.js'
 import { publish } from './publish.js'
 import { type Probe, Subscriber } from './subscriber.js'
@@ -82,7 +83,7 @@ export class RedisBus {
 		const { interval = 4000, timeout = 4000 } = probe || {}
 		for (const [key, ms] of Object.entries({ interval, timeout, deadline })) checkMs(key, ms)
 		if (!(maxPending > 0)) throw new RangeError(`maxPending must be above 0, not ${maxPending}`)
-		this.#onError = options.onError ?? warn
+		this.#onError = options.onError ? keepContext(options.onError) : warn
 		this.#deadline = deadline
 		this.#lost = new Callbacks(this.#report)
 		this.#restored = new Callbacks(this.#report)
@@ -109,7 +110,7 @@ export class RedisBus {
 
 	/** `true` while commands go through and every channel is confirmed by a subscriber that answers its probes. */
 	get healthy(): boolean {
-		return !this.#closing && this.client.status === 'ready' && this.#subscriber.isUp
+		return this.client.status === 'ready' && this.#subscriber.isUp
 	}
 
 	/** The counters, as a new plain object. */
@@ -122,7 +123,7 @@ export class RedisBus {
 	 * Calls the handler with every payload published to the channel. Handlers are counted: the first one
 	 * subscribes, the last one's undo unsubscribes. Resolves with the undo (idempotent) once Redis confirmed the
 	 * channel; while Redis is away that means once it is back. The handler runs on the connection's read path:
-	 * keep it short. Ignoring the promise is safe.
+	 * keep it short. It runs in the AsyncLocalStorage context of this call. Ignoring the promise is safe.
 	 *
 	 * @throws EvClosedError `EV_CLOSED` if the bus is, or gets, closed.
 	 * @throws ReplyError if Redis refuses the channel, for example for want of permission.
@@ -143,13 +144,16 @@ export class RedisBus {
 	 * @throws RangeError for a deadline that is not above 0 and below 2^31 ms.
 	 */
 	publish(channel: string, payload: string, deadlineMs?: number): Promise<void> {
-		return this.command((client) => publish(client, this.keyPrefix + channel, payload), deadlineMs)
+		const send = (client: Redis | Cluster): Promise<void> =>
+			publish(client, this.keyPrefix + channel, payload)
+		// ioredis arms timers of the connection while it sends.
+		return outsideContext(() => this.command(send, deadlineMs))
 	}
 
 	/**
 	 * Runs a command with a deadline. While Redis is away it waits, in order, without being sent; on a READONLY
 	 * answer, as after a failover, a connection of the bus's own reconnects and the command is run again.
-	 * Ignoring the promise is safe.
+	 * It always runs in the AsyncLocalStorage context of this call. Ignoring the promise is safe.
 	 *
 	 * @param deadlineMs Milliseconds, default the `deadline` option.
 	 * @throws EvUnavailableError `EV_UNAVAILABLE` after the deadline, when too many wait, or when the client was

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { RedisSource } from './connections.js'
+import { keepContext, outsideContext } from './context.js'
 import { decode, encode } from './envelope.js'
 import { EvClosedError } from './errors.js'
 import { RedisBus } from './redis-bus.js'
@@ -41,17 +42,14 @@ export class EvRedisPubSub<T = unknown> {
 	#closed = false
 
 	/** @throws TypeError if the subject is not a non-empty string. */
-	constructor({ subject, options, onMessage, onError = warn }: EvRedisPubSubOptions<T>) {
+	constructor({ subject, options, onMessage, onError }: EvRedisPubSubOptions<T>) {
 		if (typeof subject !== 'string' || subject === '')
 			throw new TypeError('subject must be a non-empty string')
 		this.#subject = subject
-		this.#handler = onMessage
-		this.#onError = onError
-		this.#bus = new RedisBus(options, { onError })
-		this.ready = this.#bus.subscribe(subject, (payload) => this.#receive(payload)).then(() => {})
-		this.ready.catch((error: unknown) => {
-			if (!this.#closed) this.#report(error)
-		})
+		if (onMessage) this.onMessage(onMessage)
+		this.#onError = onError ? keepContext(onError) : warn
+		this.#bus = outsideContext(() => new RedisBus(options, { onError: this.#onError }))
+		this.ready = outsideContext(() => this.#subscribe())
 	}
 
 	/** `true` while messages are known to go out and to come in. */
@@ -73,9 +71,9 @@ export class EvRedisPubSub<T = unknown> {
 		return sent
 	}
 
-	/** Sets the message handler, in place of the one before. */
+	/** Sets the message handler, in place of the one before. It runs in the AsyncLocalStorage context of this call. */
 	onMessage(callback: (message: T) => void): void {
-		this.#handler = callback
+		this.#handler = keepContext(callback)
 	}
 
 	/**
@@ -89,8 +87,17 @@ export class EvRedisPubSub<T = unknown> {
 	/** Closes the connections it made. No message comes after it was called. Idempotent. */
 	close(): Promise<void> {
 		this.#closed = true
-		this.#handler = undefined
 		return this.#bus.close()
+	}
+
+	#subscribe(): Promise<void> {
+		const subscribed = this.#bus.subscribe(this.#subject, (payload) => this.#receive(payload))
+		subscribed.catch((error: unknown) => {
+			if (!this.#closed) this.#report(error)
+		})
+		const ready = subscribed.then(() => {})
+		ready.catch(() => {})
+		return ready
 	}
 
 	async #send(message: T): Promise<void> {

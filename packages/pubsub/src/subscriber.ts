@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import { backOff, closeConnection } from './connections.js'
+import { outsideContext } from './context.js'
 import { EvClosedError, EvUnavailableError } from './errors.js'
 import { Outage } from './outage.js'
 import { Subscription } from './subscription.js'
@@ -73,7 +74,7 @@ export class Subscriber {
 
 	async subscribe(channel: string, handler: (payload: string) => void): Promise<() => void> {
 		if (this.#phase === 'closed') throw new EvClosedError('The Redis bus')
-		const subscription = this.#channels.get(channel) ?? this.#open(channel)
+		const subscription = this.#channels.get(channel) ?? outsideContext(() => this.#open(channel))
 		const remove = subscription.add(handler)
 		await subscription.whenConfirmed()
 		return () => {
@@ -81,12 +82,12 @@ export class Subscriber {
 			if (!subscription.isEmpty || this.#channels.get(channel) !== subscription) return
 			this.#channels.delete(channel)
 			// If this fails the connection is over, and the next one does not ask for the channel.
-			if (this.#redis?.status === 'ready') this.#redis.unsubscribe(channel).catch(() => {})
+			const redis = this.#redis
+			if (redis?.status === 'ready') outsideContext(() => redis.unsubscribe(channel).catch(() => {}))
 		}
 	}
 
 	async close(): Promise<void> {
-		if (this.#phase === 'closed') return
 		this.#phase = 'closed'
 		clearTimeout(this.#timer)
 		const redis = this.#redis
@@ -191,7 +192,6 @@ export class Subscriber {
 	readonly #sendProbe = (): void => {
 		const { probe, timeout } = this.#host
 		this.#probe = undefined
-		clearTimeout(this.#timer)
 		if (!probe || this.channels === 0) return
 		if (!probe.ready()) {
 			this.#scheduleProbe()

@@ -1,3 +1,5 @@
+import { keepContext } from './context.js'
+
 /** One channel: who listens, and whether Redis confirmed it on the current connection. */
 export class Subscription {
 	readonly #listeners = new Set<{ handler: (payload: string) => void }>()
@@ -20,9 +22,9 @@ export class Subscription {
 		return this.#listeners.size === 0
 	}
 
-	/** Adds a handler, counted even if it is there already; returns its undo. */
+	/** Adds a handler, to be run in the current context, counted even if it is there already; returns its undo. */
 	add(handler: (payload: string) => void): () => void {
-		const listener = { handler }
+		const listener = { handler: keepContext(handler) }
 		this.#listeners.add(listener)
 		return () => this.#listeners.delete(listener)
 	}

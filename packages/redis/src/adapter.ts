@@ -7,6 +7,7 @@ import type {
 	StateStore,
 } from '@evstream/core'
 import { RedisBus, type RedisSource } from '@evstream/pubsub'
+import { keepContext, outsideContext } from './context.js'
 import { RedisNames } from './keys.js'
 import { RedisLog } from './redis-log.js'
 import { RedisStateStore } from './redis-state-store.js'
@@ -51,20 +52,23 @@ export class EvRedisAdapter implements EvAdapter, EvStateAdapter {
 	 * @throws TypeError, RangeError if an option is not what it should be.
 	 */
 	constructor(source?: RedisSource, options: EvRedisAdapterOptions = {}) {
-		const { namespace = 'evstream', deadline = 5000, probe, onError = warn } = options
-		if (typeof onError !== 'function') throw new TypeError('onError must be a function.')
+		const { namespace = 'evstream', deadline = 5000, probe } = options
+		const { onError: report = warn } = options
+		if (typeof report !== 'function') throw new TypeError('onError must be a function.')
+		const onError = report === warn ? warn : keepContext(report)
 		// Checked before anything connects.
 		const { tag } = new RedisNames(namespace, '')
-		this.#bus = new RedisBus(source, { name: tag, onError, deadline, probe })
+		this.#bus = outsideContext(() => new RedisBus(source, { name: tag, onError, deadline, probe }))
 		this.#names = new RedisNames(namespace, this.#bus.keyPrefix)
 		this.#deadline = deadline
-		this.states = new RedisStateStore(this.#bus, this.#names, deadline, onError)
+		this.states = outsideContext(() => new RedisStateStore(this.#bus, this.#names, deadline, onError))
 	}
 
 	/** Opens the log that the channels of all instances share. Called by the manager that gets this adapter. */
 	openLog(receiver: LogReceiver, options: LogOptions): ChannelLog {
-		const log = new RedisLog(this.#bus, this.#names, receiver, options, this.#deadline, () =>
-			this.#logs.delete(log),
+		const onClose = (): void => void this.#logs.delete(log)
+		const log = outsideContext(
+			() => new RedisLog(this.#bus, this.#names, receiver, options, this.#deadline, onClose),
 		)
 		this.#logs.add(log)
 		return log

@@ -139,7 +139,6 @@ export class Inbox {
 	}
 
 	#repair(): void {
-		if (this.#closed) return
 		this.#paused = 'repairing'
 		clearTimeout(this.#retry)
 		const run = {}

@@ -94,31 +94,36 @@ export async function readPage(
 	isKept: (name: string) => boolean,
 ): Promise<LogPage> {
 	if ('last' in start) {
-		const last = Math.min(start.last, Number.MAX_SAFE_INTEGER)
-		const read = await readLog(
-			names.map((name) => ({ name, from: { last: isKept(name) ? last : 0 } })),
-			Math.max(last, 1),
-		)
+		const { last } = start
+		const wanted = names.map((name) => {
+			const count = typeof last === 'number' ? last : (last.get(name) ?? 0)
+			return { name, from: { last: isKept(name) ? Math.min(count, Number.MAX_SAFE_INTEGER) : 0 } }
+		})
+		const read = await readLog(wanted, Math.max(1, ...wanted.map(({ from }) => from.last)))
 		const entries = read.channels.flatMap((channel) => channel.entries)
 		entries.sort((a, b) => a.seq - b.seq)
 		return { upTo: read.head, entries, more: false }
 	}
-	const { after } = start
+	const { after, since } = start
+	const from = names.map((name) => Math.max(after.seq, since?.get(name) ?? 0))
 	const read = await readLog(
-		names.map((name) => ({ name, from: isKept(name) ? after.seq : { last: 0 } })),
+		names.map((name, index) => ({ name, from: isKept(name) ? (from[index] ?? 0) : { last: 0 } })),
 		limit,
 	)
-	const reset = unreadable(read, after)
+	const reset = unreadable(read, after, from)
 	if (reset !== undefined) return { upTo: read.head, entries: [], more: false, reset }
-	return merge(read)
+	const page = merge(read)
+	return page.more ? { ...page, since } : page
 }
 
-function unreadable(read: LogRead, after: LogPosition): ResetReason | undefined {
+/** @param from - After which `seq` each channel was read. */
+function unreadable(read: LogRead, after: LogPosition, from: readonly number[]): ResetReason | undefined {
 	if (after.epoch !== read.head.epoch) {
 		const cut = read.cuts.get(after.epoch)
 		if (cut === undefined || after.seq > cut) return 'epoch'
 	} else if (after.seq > read.head.seq) return 'future'
-	return read.channels.every((channel) => isComplete(channel, after.seq, read.floor)) ? undefined : 'trimmed'
+	const complete = read.channels.every((channel, n) => isComplete(channel, from[n] ?? 0, read.floor))
+	return complete ? undefined : 'trimmed'
 }
 
 function list(value: unknown): readonly unknown[] {

@@ -105,7 +105,7 @@ local count = tonumber(ARGV[4])
 local names, topics, sizes, ttls, last = {}, {}, {}, {}, {}
 for i = 1, count do
   local at = 4 + (i - 1) * 4
-  names[i], topics[i], sizes[i], ttls[i] = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), ARGV[at + 4]
+  names[i], topics[i], sizes[i], ttls[i] = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   last[i] = tonumber(redis.call('ZSCORE', KEYS[2], names[i]))
   if not last[i] then
     -- Entries of a log that was lost must not be taken for this one's.

@@ -1,4 +1,5 @@
 import { EvClosedError, EvUnavailableError, type LogPosition } from '@evstream/core'
+import { outsideContext } from './context.js'
 
 /** A message on its way to Redis. */
 export interface Outgoing {
@@ -89,35 +90,42 @@ export class Outbox {
 	#schedule(): void {
 		if (this.#scheduled || this.#busy) return
 		this.#scheduled = true
-		queueMicrotask(() => {
-			this.#scheduled = false
-			void this.#flush()
-		})
+		outsideContext(() =>
+			queueMicrotask(() => {
+				this.#scheduled = false
+				void this.#flush()
+			}),
+		)
 	}
 
 	async #flush(): Promise<void> {
 		if (this.#busy) return
 		this.#busy = true
-		while (this.#waiting.length > 0) {
+		for (;;) {
 			this.#refuseOverdue()
-			if (!this.#publisher.ready()) break
-			const batch = this.#take(this.#batchSize())
-			const last = batch.at(-1)
-			if (last === undefined) break
-			try {
-				// What was sent cannot be called back. To give it only what a full queue left over would refuse, one after
-				// the other, batches that Redis accepts, and never catch up.
-				const left = this.#deadline - (performance.now() - last.since)
-				const first = await this.#publisher.publish(batch, Math.max(left, this.#deadline / 2))
-				for (const [index, { accept }] of batch.entries()) {
-					accept({ epoch: first.epoch, seq: first.seq + index })
-				}
-			} catch (error) {
-				for (const { refuse } of batch) refuse(error)
-			}
+			if (this.#waiting.length === 0 || !this.#publisher.ready()) break
+			// A function of its own: the frame of this loop, which may run for hours, would keep the messages of one
+			// batch, and the stores of their senders, until the answer to the next one.
+			await this.#publishBatch()
 		}
 		this.#busy = false
 		this.#arm()
+	}
+
+	async #publishBatch(): Promise<void> {
+		const batch = this.#take(this.#batchSize())
+		const since = batch.at(-1)?.since ?? performance.now()
+		try {
+			// What was sent cannot be called back. To give it only what a full queue left over would refuse, one after
+			// the other, batches that Redis accepts, and never catch up.
+			const left = this.#deadline - (performance.now() - since)
+			const first = await this.#publisher.publish(batch, Math.max(left, this.#deadline / 2))
+			for (const [index, { accept }] of batch.entries()) {
+				accept({ epoch: first.epoch, seq: first.seq + index })
+			}
+		} catch (error) {
+			for (const { refuse } of batch) refuse(error)
+		}
 	}
 
 	#batchSize(): number {
@@ -149,7 +157,7 @@ export class Outbox {
 	#arm(): void {
 		clearTimeout(this.#timer)
 		const first = this.#waiting[0]
-		if (first === undefined || this.#closed) return
+		if (first === undefined) return
 		const left = this.#deadline - (performance.now() - first.since)
 		this.#timer = setTimeout(() => void this.#flush(), Math.max(left + 1, 1)).unref()
 	}

@@ -12,9 +12,10 @@ import {
 	type LogStart,
 } from '@evstream/core'
 import type { RedisBus } from '@evstream/pubsub'
+import { outsideContext } from './context.js'
 import { Inbox } from './inbox.js'
 import type { RedisNames } from './keys.js'
-import { type LogRead, parseRead, type ReadFrom, readPage } from './log-reader.js'
+import { type LogRead, parseRead, type ReadFrom, type ReadLog, readPage } from './log-reader.js'
 import { LOG_SCRIPTS, PUBLISH, READ } from './log-scripts.js'
 import { Outbox, type Outgoing } from './outbox.js'
 import { publishedEntries } from './published-entries.js'
@@ -26,6 +27,11 @@ const PAGE = 1_000
 const KEEP = 3 * 86_400_000
 /** What is kept without history, to repair this instance's own holes. */
 const REPAIR: LogRetention = { size: 1_000, ttl: 60_000 }
+/**
+ * The longest stream Redis is asked for: some servers read `MAXLEN` as a number of 32 bits. An endless history means
+ * this, which is more than fits into the memory of a node.
+ */
+const MOST = 2 ** 31 - 1
 /** The longest time Redis is asked to keep something, in ms: some 300 years. */
 const LONGEST = 1e13
 /** How long it waits after a failed read before it tries again, in ms. */
@@ -102,7 +108,11 @@ export class RedisLog implements ChannelLog {
 		return this.#outbox.send({ channel, payload, except })
 	}
 
-	async subscribe(channel: string): Promise<LogPosition> {
+	subscribe(channel: string): Promise<LogPosition> {
+		return outsideContext(() => this.#subscribe(channel))
+	}
+
+	async #subscribe(channel: string): Promise<LogPosition> {
 		if (this.#closed) throw new EvClosedError('The log')
 		this.#inbox.opening(channel)
 		const subscription = this.#bus.subscribe(this.#names.messageChannel(channel), (published) =>
@@ -120,16 +130,19 @@ export class RedisLog implements ChannelLog {
 		const subscription = this.#subscriptions.get(channel)
 		this.#subscriptions.delete(channel)
 		this.#inbox.forget(channel)
-		subscription?.then(
-			(undo) => undo(),
-			() => {},
+		outsideContext(() =>
+			subscription?.then(
+				(undo) => undo(),
+				() => {},
+			),
 		)
 	}
 
 	read(channels: readonly string[], start: LogStart): Promise<LogPage> {
 		const { resumable, retention } = this.#options
 		const isKept = (channel: string): boolean => !resumable || retention(channel).size > 0
-		return readPage((from, limit) => this.#read(from, limit), channels, start, PAGE, isKept)
+		const readLog: ReadLog = (from, limit) => this.#read(from, limit)
+		return outsideContext(() => readPage(readLog, channels, start, PAGE, isKept))
 	}
 
 	async direct(streamId: string, payload: string): Promise<void> {
@@ -272,7 +285,7 @@ export class RedisLog implements ChannelLog {
 		const { size, ttl } = retention(channel)
 		// A channel that keeps nothing for clients still keeps enough to mend a lost connection.
 		if (!resumable || size === 0) return REPAIR
-		return { size: Math.min(size, Number.MAX_SAFE_INTEGER), ttl: Math.min(ttl, LONGEST) }
+		return { size: Math.min(size, MOST), ttl: Math.min(ttl, LONGEST) }
 	}
 }
 

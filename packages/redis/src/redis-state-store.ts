@@ -13,6 +13,7 @@ import {
 	type Unwatch,
 } from '@evstream/core'
 import type { RedisBus } from '@evstream/pubsub'
+import { keepContext, outsideContext } from './context.js'
 import { EXPIRY, type RedisNames, SETTLING_MS } from './keys.js'
 import { defineScripts, runScript, type Script } from './script.js'
 import {
@@ -124,7 +125,7 @@ export class RedisStateStore implements StateStore {
 	}
 
 	async watch(name: string, watcher: StateWatcher): Promise<Unwatch> {
-		const missed = (): void => watcher.missed()
+		const missed = keepContext(() => watcher.missed())
 		return this.#subscribe(this.#names.stateChannel(name), missed, (payload) => {
 			if (payload === 'gone') return watcher.missed()
 			const state = publishedState(payload)
@@ -177,7 +178,7 @@ export class RedisStateStore implements StateStore {
 	}
 
 	async watchList(watcher: RegistryWatcher): Promise<Unwatch> {
-		const changed = (): void => watcher.changed()
+		const changed = keepContext(() => watcher.changed())
 		return this.#subscribe(this.#names.listChannel, changed, changed)
 	}
 
@@ -212,12 +213,14 @@ export class RedisStateStore implements StateStore {
 	): Promise<T> {
 		let sent = false
 		try {
-			return await this.#bus.command(
-				(client) => {
-					sent = true
-					return run(client)
-				},
-				Math.min(within, this.#deadline),
+			return await outsideContext(() =>
+				this.#bus.command(
+					(client) => {
+						sent = true
+						return run(client)
+					},
+					Math.min(within, this.#deadline),
+				),
 			)
 		} catch (cause) {
 			if (isClosed(cause)) throw new EvClosedError('The Redis adapter')

@@ -6,7 +6,7 @@ import { EvState } from '@evstream/state'
 import {
 	listenHttp,
 	openSse,
-	redisKind,
+	redisLacks,
 	type SseClient,
 	startRedis,
 	type TestRedis,
@@ -17,12 +17,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { EvRedisAdapter } from '../src/index.js'
 import { Opened } from './instance.js'
 
+const noCluster = redisLacks('control', 'Redis Cluster')
+
 const NODES = 3
 const SLOTS = 16_384
-
-const kind = await redisKind()
-if (kind !== 'binary')
-	console.log(`Redis Cluster: skipped, needs redis-server, not a Redis of kind "${kind}"`)
 
 /** A node's bus takes its port and 10,000. */
 async function freeClusterPort(): Promise<number> {
@@ -76,7 +74,7 @@ async function startCluster(): Promise<TestRedis[]> {
 	return nodes
 }
 
-describe.runIf(kind === 'binary')('EvRedisAdapter on a Redis Cluster of three nodes', () => {
+describe.skipIf(noCluster)('EvRedisAdapter on a Redis Cluster of three nodes', () => {
 	let nodes: TestRedis[] = []
 	const opened = new Opened()
 

@@ -1,10 +1,17 @@
 import { randomUUID } from 'node:crypto'
-import { redisKind, startRedis, startTcpProxy, type TcpProxy, type TestRedis, until } from '@evstream/testkit'
+import {
+	redisLacks,
+	startRedis,
+	startTcpProxy,
+	type TcpProxy,
+	type TestRedis,
+	until,
+} from '@evstream/testkit'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { Instance, Opened, values } from './instance.js'
 
-describe.runIf((await redisKind()) === 'binary')('States when Redis fails', () => {
+describe.skipIf(redisLacks('control', 'states when Redis fails'))('States when Redis fails', () => {
 	let redis: TestRedis
 	let direct: Redis
 	let proxy: TcpProxy

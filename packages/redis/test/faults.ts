@@ -4,8 +4,8 @@
  * found; ends with 1 if a message was lost, doubled or out of order.
  */
 import { parseArgs } from 'node:util'
-import { redisKind } from '@evstream/testkit'
-import { noFleetOn, runFleet } from './support/fleet.js'
+import { redisLacks } from '@evstream/testkit'
+import { runFleet } from './support/fleet.js'
 
 const FULL = {
 	clients: 200,
@@ -62,11 +62,8 @@ const { values } = parseArgs({
 const given = Object.entries(values).map(([name, value]) => [name, Number(value)] as const)
 const { minutes, ...named } = Object.fromEntries(given)
 const options = { ...FULL, ...(minutes === undefined ? {} : long(minutes)), ...named }
-const obstacle = noFleetOn(await redisKind())
 
-if (obstacle !== undefined) {
-	console.log(`skipped: ${obstacle}`)
-} else {
+if (!redisLacks('control', 'the fault run')) {
 	console.log(`seed ${options.seed}`, options)
 	const begin = performance.now()
 	const log = (text: string): void =>

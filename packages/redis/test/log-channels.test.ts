@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { EvStreamManager } from '@evstream/core'
-import { listenHttp, openSse, until } from '@evstream/testkit'
+import { listenHttp, openSse, redisLacks, until } from '@evstream/testkit'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { dataOf, lookInto, startInstance, useRedis } from './support/log-instances.js'
+
+const tooSlow = redisLacks('commands', '10,000 channels')
 
 const redis = useRedis()
 
@@ -87,12 +89,15 @@ describe('channels over instances', () => {
 		const one = await startInstance(redis(), { namespace, history: undefined })
 		const two = await startInstance(redis(), { namespace, history: undefined })
 		const client = await two.listen(['x'], '')
-		const look = lookInto(redis())
-		await until(async () => (await look.pubsub('CHANNELS', `{${namespace}}:channel:*`)).length === 1)
+		// Nothing tells a client without history when it begins to receive, so look for the first message that arrives.
+		await until(async () => {
+			await one.manager.send('x', { data: 'early' })
+			return client.events.length > 0
+		})
 		await one.manager.send('x', { data: '1', id: 'mine' })
 		await one.manager.send('x', { data: '2' })
-		await until(() => client.events.length === 2)
-		expect(client.events).toEqual([
+		await client.next(({ data }) => data === '2')
+		expect(client.events.filter(({ data }) => data !== 'early')).toEqual([
 			{ event: 'message', id: 'mine', data: '1' },
 			{ event: 'message', id: undefined, data: '2' },
 		])
@@ -139,7 +144,8 @@ describe('channels over instances', () => {
 		expect(manager.stats()).toMatchObject({ channels: 0, listeners: 0 })
 	})
 
-	it('come and go by the thousand without growth', async () => {
+	// The embedded server takes seconds for a batch of so many channels.
+	it.skipIf(tooSlow)('come and go by the thousand without growth', async () => {
 		const namespace = randomUUID()
 		const { manager } = await startInstance(redis(), { namespace, history: { size: 10, ttl: 50 } })
 		const look = lookInto(redis())

@@ -1,92 +1,7 @@
-import type { LogEntry, LogPosition, ResetReason } from '@evstream/core'
+import type { LogEntry } from '@evstream/core'
 import { until } from '@evstream/testkit'
 import { describe, expect, it } from 'vitest'
-import { Inbox } from '../src/inbox.js'
-import type { LogRead, ReadFrom } from '../src/log-reader.js'
-
-interface Read {
-	readonly channels: readonly { name: string; from: ReadFrom }[]
-	answer(): void
-	fail(error: Error): void
-}
-
-/** An inbox on a log that the test writes and whose reads the test answers. */
-function setUp() {
-	let epoch = 'one'
-	let cuts = new Map<string, number>()
-	let seq = 0
-	let log: LogEntry[] = []
-	const delivered: LogEntry[] = []
-	const resets: [string, LogPosition, ResetReason][] = []
-	const errors: unknown[] = []
-	const reads: Read[] = []
-	/** Reads are answered at once. */
-	const at = { once: true }
-
-	const look = (channels: Read['channels'], limit: number): LogRead => ({
-		head: { epoch, seq },
-		floor: 0,
-		cuts,
-		channels: channels.map(({ name, from }) => {
-			const all = log.filter(({ channel }) => channel === name)
-			const entries =
-				typeof from === 'number'
-					? all.filter((entry) => entry.seq > from).slice(0, limit)
-					: all.slice(all.length - from.last)
-			return { last: all.at(-1)?.seq, entries, more: entries.length >= limit }
-		}),
-	})
-	const inbox = new Inbox(
-		{
-			deliver: (entry) => delivered.push(entry),
-			reset: (channel, position, reason) => resets.push([channel, position, reason]),
-			direct: () => {},
-			error: (error) => errors.push(error),
-		},
-		(channels, limit) => {
-			// What an answer holds is decided when Redis runs the script, which is when the test answers.
-			return new Promise((resolve, reject) => {
-				const read: Read = {
-					channels,
-					answer: () => resolve(look(channels, limit)),
-					fail: reject,
-				}
-				reads.push(read)
-				if (at.once) read.answer()
-			})
-		},
-	)
-	return {
-		inbox,
-		delivered,
-		resets,
-		errors,
-		reads,
-		at,
-		append(channel: string): LogEntry {
-			const prev = log.findLast((entry) => entry.channel === channel)?.seq ?? 0
-			const entry: LogEntry = { channel, epoch, seq: ++seq, prev, payload: `data:${seq}\n\n` }
-			log.push(entry)
-			return entry
-		},
-		open(...channels: string[]): void {
-			for (const channel of channels) {
-				inbox.opening(channel)
-				inbox.opened(channel, { epoch, seq })
-			}
-		},
-		/** The server starts again, with what it had up to `known`, or empty. */
-		restart(known?: number): void {
-			cuts = known === undefined ? new Map() : new Map([[epoch, known]])
-			seq = known ?? 0
-			log = log.filter((entry) => entry.seq <= seq)
-			epoch = `${epoch}+`
-		},
-	}
-}
-
-const seqs = (entries: readonly LogEntry[]): number[] => entries.map(({ seq }) => seq)
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+import { seqs, setUp, turn } from './support/inbox-setup.js'
 
 describe('Inbox', () => {
 	it('delivers the next, drops the seen, and fills a hole before anything later', async () => {
@@ -203,63 +118,124 @@ describe('Inbox', () => {
 		expect(seqs(delivered)).toEqual([1, 2])
 	})
 
-	it('drops an entry of an epoch the log does not know, after one look', async () => {
-		const { inbox, open, append, delivered, reads } = setUp()
-		open('a')
-		inbox.receive([{ channel: 'a', epoch: 'forged', seq: 7, prev: 6, payload: 'data:x\n\n' }])
-		for (let n = 0; n < 20; n++) await turn()
-		expect(reads.length).toBeLessThan(3)
-		inbox.receive([append('a')])
+	it('repairs a channel that began to open while the subscriber was lost', async () => {
+		const { inbox, open, append, delivered } = setUp()
+		open('b')
+		inbox.lost()
+		inbox.opening('a')
+		inbox.restored()
+		await turn()
+		append('a')
+		inbox.opened('a', { epoch: 'one', seq: 0 })
 		await until(() => delivered.length === 1)
 		expect(seqs(delivered)).toEqual([1])
 	})
 
-	it('goes on in a new epoch from where the server knew the old one', async () => {
-		const { inbox, open, append, delivered, resets, restart } = setUp()
-		open('a')
-		inbox.receive([append('a'), append('a')])
-		restart(2)
-		inbox.receive([append('a')])
-		await until(() => delivered.length === 3)
-		expect(delivered.map(({ epoch, seq }) => `${epoch} ${seq}`)).toEqual(['one 1', 'one 2', 'one+ 3'])
-		expect(resets).toEqual([])
-	})
-
-	it('takes the numbers of lost messages again after a server that lost them', async () => {
-		const { inbox, open, append, delivered, resets, restart } = setUp()
-		open('a')
-		inbox.receive([append('a'), append('a'), append('a')])
-		restart(1)
-		inbox.receive([append('a')])
-		await until(() => delivered.length === 4)
-		expect(seqs(delivered)).toEqual([1, 2, 3, 2])
-		expect(resets).toEqual([])
-	})
-
-	it('resets every channel when the server knows nothing of its epoch', async () => {
-		const { inbox, open, append, delivered, resets, restart } = setUp()
+	it('tells a channel of which the log has not everything, once, and goes on after it', async () => {
+		const { inbox, open, append, delivered, resets, trim } = setUp()
 		open('a', 'b')
+		inbox.lost()
+		for (const channel of ['a', 'a', 'b', 'a']) append(channel)
+		trim('a', 2)
+		inbox.restored()
+		await until(() => delivered.length === 1)
+		expect(resets).toEqual([['a', { epoch: 'one', seq: 4 }, 'gap']])
 		inbox.receive([append('a')])
-		restart()
-		inbox.receive([append('b')])
-		await until(() => delivered.length === 2)
-		expect(resets).toEqual([
-			['a', { epoch: 'one+', seq: 0 }, 'epoch'],
-			['b', { epoch: 'one+', seq: 0 }, 'epoch'],
-		])
+		expect(seqs(delivered)).toEqual([3, 5])
+		expect(inbox.counters).toEqual({ received: 1, repairedHoles: 0, resets: 1 })
 	})
 
-	it('tries a failed repair again', async () => {
-		const { inbox, open, append, delivered, errors, reads, at } = setUp()
-		open('a')
+	it('begins an opened channel after what it saw while it opened', () => {
+		const { inbox, append, delivered } = setUp()
+		inbox.opening('a')
+		inbox.receive([append('a'), append('a')])
+		expect(inbox.opened('a', { epoch: 'one', seq: 1 })).toEqual({ epoch: 'one', seq: 2 })
+		inbox.receive([append('a')])
+		expect(seqs(delivered)).toEqual([3])
+	})
+
+	it('delivers nothing of a channel that was given up, also not from a repair', async () => {
+		const { inbox, open, append, delivered, resets, reads, at, trim } = setUp()
+		open('a', 'b', 'c')
 		at.once = false
-		inbox.lost()
 		append('a')
-		inbox.restored()
-		await until(() => reads.length === 1)
-		at.once = true
-		reads[0]?.fail(new Error('away'))
+		append('c')
+		trim('c', 2)
+		const late = append('a')
+		inbox.receive([late])
+		inbox.forget('a')
+		inbox.forget('c')
+		append('b')
+		reads[0]?.answer()
 		await until(() => delivered.length === 1)
-		expect(errors).toEqual([new Error('away')])
+		inbox.receive([append('a')])
+		expect(delivered.map(({ channel }) => channel)).toEqual(['b'])
+		expect(resets).toEqual([])
+		expect(inbox.opened('a', { epoch: 'one', seq: 9 })).toEqual({ epoch: 'one', seq: 9 })
+		expect(reads).toHaveLength(1)
+	})
+
+	it('reads a long gap page by page, and no more often than it must', async () => {
+		const { inbox, open, append, delivered, reads } = setUp()
+		open('a')
+		inbox.lost()
+		for (let n = 0; n < 2_500; n++) append('a')
+		inbox.restored()
+		await until(() => delivered.length === 2_500)
+		for (let n = 0; n < 20; n++) await turn()
+		expect(seqs(delivered)).toEqual(Array.from({ length: 2_500 }, (_, n) => n + 1))
+		expect(reads).toHaveLength(3)
+	})
+
+	it('reads nothing while it follows no channel', async () => {
+		const { inbox, reads } = setUp()
+		inbox.lost()
+		inbox.restored()
+		await turn()
+		expect(reads).toEqual([])
+	})
+
+	it('neither reads nor resets a channel that is only opening', async () => {
+		const { inbox, open, append, delivered, resets, reads, trim } = setUp()
+		open('a')
+		inbox.opening('b')
+		for (const channel of ['b', 'b', 'a']) append(channel)
+		trim('b', 1)
+		inbox.receive([append('a')])
+		await until(() => delivered.length === 2)
+		expect(reads.map(({ channels }) => channels.map(({ name }) => name))).toEqual([['a']])
+		expect(resets).toEqual([])
+	})
+
+	it('delivers nothing of a channel that was given up and begins to open again while it is read', async () => {
+		const { inbox, open, append, delivered, resets, reads, at } = setUp()
+		open('a', 'b')
+		at.once = false
+		append('a')
+		inbox.receive([append('a')])
+		append('b')
+		inbox.forget('a')
+		inbox.opening('a')
+		reads[0]?.answer()
+		await until(() => delivered.length === 1)
+		expect(delivered.map(({ channel }) => channel)).toEqual(['b'])
+		expect(resets).toEqual([])
+	})
+
+	it('takes for the next what has nothing of its channel between it and where the log stood', () => {
+		const { inbox, open, append, delivered, reads } = setUp()
+		append('b')
+		open('a')
+		inbox.receive([append('a')])
+		expect(seqs(delivered)).toEqual([2])
+		expect(reads).toEqual([])
+	})
+
+	it('that was closed delivers nothing', () => {
+		const { inbox, open, append, delivered } = setUp()
+		open('a')
+		inbox.close()
+		inbox.receive([append('a')])
+		expect(delivered).toEqual([])
 	})
 })

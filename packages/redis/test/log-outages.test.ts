@@ -1,8 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { startRedis, until } from '@evstream/testkit'
+import { redisLacks, startRedis, until } from '@evstream/testkit'
 import { Redis } from 'ioredis'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { dataOf, lookInto, startInstance, useRedis } from './support/log-instances.js'
+
+const noKill = redisLacks('commands', 'CLIENT KILL TYPE')
+const noAcl = redisLacks('commands', 'ACL SETUSER')
+const noRestart = redisLacks('control', 'a Redis that was restarted')
 
 const redis = useRedis()
 
@@ -115,17 +119,20 @@ describe('Redis out of reach', () => {
 		expect((await client).events[0]?.event).toBe('position')
 	})
 
-	it('is told by nothing but rejections and onError when scripts are flushed and subscribers are killed', async () => {
-		const { sender, client } = await pair()
-		const look = lookInto(redis())
-		for (let n = 0; n < 5; n++) {
-			await look.script('FLUSH')
-			await look.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
-			await sender.manager.send('x', { data: `${n}` })
-		}
-		await until(() => dataOf(client).length === 5)
-		expect(dataOf(client)).toEqual(['0', '1', '2', '3', '4'])
-	})
+	it.skipIf(noKill)(
+		'is told by nothing but rejections and onError when scripts are flushed and subscribers are killed',
+		async () => {
+			const { sender, client } = await pair()
+			const look = lookInto(redis())
+			for (let n = 0; n < 5; n++) {
+				await look.script('FLUSH')
+				await look.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+				await sender.manager.send('x', { data: `${n}` })
+			}
+			await until(() => dataOf(client).length === 5)
+			expect(dataOf(client)).toEqual(['0', '1', '2', '3', '4'])
+		},
+	)
 })
 
 describe('garbage in Redis', () => {
@@ -153,11 +160,10 @@ describe('garbage in Redis', () => {
 	})
 })
 
-describe('a Redis that was restarted', () => {
+describe.skipIf(noRestart)('a Redis that was restarted', () => {
 	it('empty: live clients are told and go on, old positions are reset', async () => {
 		const own = await startRedis()
 		onTestFinished(() => own.stop())
-		if (own.kind !== 'binary') return
 		const namespace = randomUUID()
 		const one = await startInstance(own, { namespace })
 		const client = await one.listen(['x'])
@@ -176,7 +182,6 @@ describe('a Redis that was restarted', () => {
 	it('with its data: known positions resume, live clients miss nothing', async () => {
 		const own = await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] })
 		onTestFinished(() => own.stop())
-		if (own.kind !== 'binary') return
 		const namespace = randomUUID()
 		const one = await startInstance(own, { namespace })
 		const client = await one.listen(['x'])
@@ -194,7 +199,7 @@ describe('a Redis that was restarted', () => {
 	})
 })
 
-describe('a user limited to the namespace', () => {
+describe.skipIf(noAcl)('a user limited to the namespace', () => {
 	it('can do all that channels need', async () => {
 		const namespace = randomUUID()
 		const look = lookInto(redis())

@@ -2,10 +2,10 @@ import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import type { EvManagedStream } from '@evstream/core'
+import { type EvManagedStream, EvStreamManager } from '@evstream/core'
 import { until } from '@evstream/testkit'
 import { Redis } from 'ioredis'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { EvRedisAdapter } from '../src/index.js'
 import { dataOf, lookInto, startInstance, useRedis } from './support/log-instances.js'
 
@@ -85,6 +85,29 @@ describe('what an application passes', () => {
 		await manager.send('x', { data: '1' })
 		const client = await listen(['x'], first)
 		await client.next(({ data }) => data === '1')
+	})
+
+	it('as size of the history reaches Redis as a length that every server reads', async () => {
+		for (const [size, expected] of [
+			[10, 10],
+			[2 ** 40, 2 ** 31 - 1],
+			[Number.POSITIVE_INFINITY, 2 ** 31 - 1],
+		] as const) {
+			const client = lookInto(redis())
+			const sent = vi.spyOn(client, 'sendCommand')
+			const adapter = new EvRedisAdapter(client, { namespace: randomUUID() })
+			const manager = new EvStreamManager({ adapter, history: { size } })
+			onTestFinished(async () => {
+				await manager.close()
+				await adapter.close()
+			})
+			await manager.send('a-channel', { data: '1' })
+			const publish = sent.mock.calls
+				.map(([{ args }]) => args.map(String))
+				.find((args) => args.includes('a-channel'))
+			// The name of the channel, its Pub/Sub channel, the size.
+			expect(publish?.[publish.indexOf('a-channel') + 2]).toBe(String(expected))
+		}
 	})
 
 	it('as last may be more than there is', async () => {

@@ -20,7 +20,11 @@ for (const keyPrefix of ['', 'app:']) {
 			const adapters: EvRedisAdapter[] = []
 			return {
 				open(receiver, options) {
-					const adapter = new EvRedisAdapter({ host: redis.host, port: redis.port, keyPrefix }, { namespace })
+					// The embedded server takes seconds for thousands of messages, on a busy machine many of them.
+					const adapter = new EvRedisAdapter(
+						{ host: redis.host, port: redis.port, keyPrefix },
+						{ namespace, deadline: 20_000 },
+					)
 					adapters.push(adapter)
 					return adapter.openLog(receiver, options)
 				},

@@ -10,7 +10,7 @@ import {
 	freePort,
 	listenHttp,
 	openSse,
-	redisKind,
+	redisLacks,
 	type SseClient,
 	startRedis,
 	startTcpProxy,
@@ -24,9 +24,6 @@ import { Opened } from './instance.js'
 const MASTER = 'primary'
 /** Longer than a failover takes. */
 const DEADLINE = 30_000
-
-const kind = await redisKind()
-if (kind !== 'binary') console.log(`Sentinel: skipped, needs redis-server, not a Redis of kind "${kind}"`)
 
 /** Starts a Sentinel that watches one master by itself. */
 async function startSentinel(opened: Opened, master: number): Promise<{ port: number; client: Redis }> {
@@ -97,7 +94,7 @@ function texts(client: SseClient): string[] {
 	return client.events.filter(({ event }) => event === 'n').map(({ data }) => data)
 }
 
-describe.runIf(kind === 'binary')('EvRedisAdapter behind a Sentinel', () => {
+describe.skipIf(redisLacks('control', 'Sentinel'))('EvRedisAdapter behind a Sentinel', () => {
 	const opened = new Opened()
 	afterEach(() => opened.close())
 

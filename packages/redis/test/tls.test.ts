@@ -2,17 +2,14 @@ import { randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePort, redisKind, startRedis, testTls, until } from '@evstream/testkit'
+import { freePort, redisLacks, startRedis, testTls, until } from '@evstream/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { RedisSource } from '../src/index.js'
 import { Instance, Opened, values } from './instance.js'
 
 const PASSWORD = 'a secret'
 
-const kind = await redisKind()
-if (kind !== 'binary') console.log(`TLS: skipped, needs redis-server, not a Redis of kind "${kind}"`)
-
-describe.skipIf(kind !== 'binary')('a Redis behind TLS and a password', () => {
+describe.skipIf(redisLacks('control', 'TLS'))('a Redis behind TLS and a password', () => {
 	const forAll = new Opened()
 	const opened = new Opened()
 	let port: number

@@ -335,8 +335,3 @@ async function breakThings(
 	await at(1)
 	await Promise.all(running)
 }
-
-/** Why no fleet can run on this Redis; `undefined` if one can. */
-export function noFleetOn(kind: TestRedis['kind']): string | undefined {
-	return kind === 'binary' ? undefined : `needs a redis-server of its own, not one of kind "${kind}"`
-}

@@ -1,6 +1,8 @@
-import { redisKind } from '@evstream/testkit'
+import { redisLacks } from '@evstream/testkit'
 import { describe, expect, it } from 'vitest'
-import { type FleetOptions, type FleetReport, noFleetOn, runFleet } from './support/fleet.js'
+import { type FleetOptions, type FleetReport, runFleet } from './support/fleet.js'
+
+const noFleet = redisLacks('control', 'resume over instances')
 
 /** The full run is `pnpm --filter @evstream/redis faults`. */
 const SHORT: FleetOptions = {
@@ -28,10 +30,7 @@ function expectWork({ accepted, messages, reconnects }: FleetReport): void {
 	expect(reconnects).toBeGreaterThan(0)
 }
 
-const obstacle = noFleetOn(await redisKind())
-if (obstacle !== undefined) console.log(`resume over instances: skipped, ${obstacle}`)
-
-describe.runIf(obstacle === undefined)('Clients behind a balancer over three instances', () => {
+describe.skipIf(noFleet)('Clients behind a balancer over three instances', () => {
 	it('lose nothing, get nothing twice, all in order, through kill -9, cuts and killed subscribers', async () => {
 		const report = await runFleet(SHORT)
 		expect(report).toMatchObject({ ...FINE, missed: 0, resets: 0 })
