@@ -1,16 +1,21 @@
+import { keepContext } from './context.js'
+
 /** One call of `set` that waits for its turn. */
 export class Change<T> {
 	readonly promise: Promise<T>
+	/** The function given to `set`, in the context of that call. */
+	readonly run: (value: T) => T
 	/** Its promise is decided: it waits no more. */
 	settled = false
 	#resolve: (value: T) => void = ignore
 	#reject: (error: unknown) => void = ignore
 
 	constructor(
-		readonly run: (value: T) => T,
+		run: (value: T) => T,
 		/** When it is rejected, in the time of `performance.now()`. */
 		readonly expires: number,
 	) {
+		this.run = keepContext(run)
 		this.promise = new Promise((resolve, reject) => {
 			this.#resolve = resolve
 			this.#reject = reject

@@ -7,8 +7,8 @@ const MAX_DEPTH = 500
 export type Copy = <T>(value: T) => T
 
 /**
- * The copy for a state of one process: arrays, plain objects, dates, maps and sets are copied all the way down;
- * anything else (functions, instances of classes) is shared.
+ * The copy for a state of one process: arrays, plain objects and dates are copied all the way down; instances of
+ * classes are shared.
  *
  * @throws EvInvalidMessageError if the value is cyclic.
  */
@@ -16,11 +16,33 @@ export const copyLoose: Copy = (value) => (isPrimitive(value) ? value : copyNode
 
 /**
  * The copy for a state of several instances: what JSON gives back is what was put in, so anything that JSON would
- * change or drop is refused. Only properties that are `undefined` are left out.
+ * change or convert is refused, also dates and instances of classes. Only properties that are `undefined` are left out.
  *
  * @throws EvInvalidMessageError if JSON cannot carry the value.
  */
-export const copyStrict: Copy = (value) => copyNode(value, strictNode, 0)
+export const copyStrict: Copy = (value) => {
+	try {
+		return copyNode(value, strictNode, 0)
+	} catch (error) {
+		throw error instanceof Refusal ? error.toError() : error
+	}
+}
+
+/** Why a value is refused. On its way out of the recursion it collects where the value is. */
+class Refusal extends Error {
+	readonly #path: string[] = []
+
+	within(key: string | number): this {
+		this.#path.unshift(typeof key === 'number' ? `[${key}]` : `.${key}`)
+		return this
+	}
+
+	toError(): EvInvalidMessageError {
+		return new EvInvalidMessageError(
+			`A shared state cannot hold this: value${this.#path.join('')} is ${this.message}, which JSON would change. Use plain objects, arrays, strings, finite numbers, booleans and null.`,
+		)
+	}
+}
 
 function isPrimitive(value: unknown): boolean {
 	return value === null || (typeof value !== 'object' && typeof value !== 'function')
@@ -40,16 +62,6 @@ function looseNode(value: unknown, depth: number): unknown {
 	if (Array.isArray(value)) return copyArray(value, looseNode, depth)
 	if (isPlain(value)) return copyObject(value, looseNode, depth, false)
 	if (value instanceof Date) return new Date(value)
-	if (value instanceof Map) {
-		const copy = new Map<unknown, unknown>()
-		for (const [key, item] of value) copy.set(looseNode(key, depth + 1), looseNode(item, depth + 1))
-		return copy
-	}
-	if (value instanceof Set) {
-		const copy = new Set<unknown>()
-		for (const item of value) copy.add(looseNode(item, depth + 1))
-		return copy
-	}
 	return value
 }
 
@@ -59,7 +71,7 @@ function strictNode(value: unknown, depth: number): unknown {
 		case 'boolean':
 			return value
 		case 'number':
-			if (!Number.isFinite(value)) throw notJson(String(value))
+			if (!Number.isFinite(value)) throw new Refusal(String(value))
 			return value === 0 ? 0 : value
 		case 'object':
 			if (value === null) return value
@@ -68,15 +80,20 @@ function strictNode(value: unknown, depth: number): unknown {
 			if (isPlain(value) && typeof Reflect.get(value, 'toJSON') !== 'function') {
 				return copyObject(value, strictNode, depth, true)
 			}
-			throw notJson(`an instance of ${value.constructor?.name || 'a class'}`)
+			throw new Refusal(`an instance of ${value.constructor?.name || 'a class'}`)
 		default:
-			throw notJson(typeof value === 'undefined' ? 'undefined' : `a ${typeof value}`)
+			throw new Refusal(typeof value === 'undefined' ? 'undefined' : `a ${typeof value}`)
 	}
 }
 
 function copyArray(value: readonly unknown[], node: CopyNode, depth: number): unknown[] {
 	const copy: unknown[] = new Array(value.length)
-	for (let index = 0; index < value.length; index++) copy[index] = node(value[index], depth + 1)
+	let index = 0
+	try {
+		for (; index < value.length; index++) copy[index] = node(value[index], depth + 1)
+	} catch (error) {
+		throw error instanceof Refusal ? error.within(index) : error
+	}
 	return copy
 }
 
@@ -84,7 +101,7 @@ function copyObject(value: object, node: CopyNode, depth: number, dropUndefined:
 	const copy: Record<string, unknown> = {}
 	for (const [key, item] of Object.entries(value)) {
 		if (item === undefined && dropUndefined) continue
-		const copied = node(item, depth + 1)
+		const copied = copyProperty(key, item, node, depth)
 		if (key === '__proto__') {
 			Object.defineProperty(copy, key, {
 				value: copied,
@@ -99,6 +116,14 @@ function copyObject(value: object, node: CopyNode, depth: number, dropUndefined:
 	return copy
 }
 
+function copyProperty(key: string, item: unknown, node: CopyNode, depth: number): unknown {
+	try {
+		return node(item, depth + 1)
+	} catch (error) {
+		throw error instanceof Refusal ? error.within(key) : error
+	}
+}
+
 /** Also true for plain objects of another realm, whose prototype is another `Object.prototype`. */
 function isPlain(value: object): boolean {
 	const prototype: unknown = Object.getPrototypeOf(value)
@@ -108,11 +133,5 @@ function isPlain(value: object): boolean {
 function tooDeep(): EvInvalidMessageError {
 	return new EvInvalidMessageError(
 		`The value of a state is cyclic or nested deeper than ${MAX_DEPTH} levels. Keep references as ids.`,
-	)
-}
-
-function notJson(what: string): EvInvalidMessageError {
-	return new EvInvalidMessageError(
-		`A shared state cannot hold ${what}: JSON would change it. Use plain objects, arrays, strings, finite numbers, booleans and null.`,
 	)
 }

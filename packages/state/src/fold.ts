@@ -70,18 +70,23 @@ export class Fold<T> {
 	}
 
 	#step(change: Change<T>, index: number): void {
+		// One that was rejected must not take effect any more.
+		if (!change.settled) this.#apply(change, index)
+		this.#values.push(this.#head)
+	}
+
+	#apply(change: Change<T>, index: number): void {
 		const { copy, equals, measure } = this.#rules
 		try {
 			const result = change.run(copy(this.#head))
 			refusePromise(result)
 			const next = copy(result)
-			if (!equals(this.#head, next)) {
-				if (this.#measured) measure(next)
-				this.#head = next
-			}
+			if (equals(this.#head, next)) return
+			if (this.#measured) measure(next)
+			// The app's functions may have closed the state, which rejects the change.
+			if (!change.settled) this.#head = next
 		} catch (error) {
 			this.#errors.set(index, error)
 		}
-		this.#values.push(this.#head)
 	}
 }

@@ -1,5 +1,6 @@
 import { EvClosedError } from '@evstream/core'
 import { Change, refuseAsync, refusePromise, rejected } from './change.js'
+import { outsideContext } from './context.js'
 import { copyLoose } from './copy.js'
 import type { Engine } from './engine.js'
 import type { Outlet } from './outlet.js'
@@ -7,7 +8,7 @@ import { Shown } from './shown.js'
 
 /** The value of one process: a change is applied and sent when `set` returns. */
 export class LocalValue<T> implements Engine<T> {
-	readonly ready: Promise<void> = Promise.resolve()
+	readonly ready: Promise<void> = outsideContext(() => Promise.resolve())
 	readonly #name: string
 	readonly #outlet: Outlet<T>
 	readonly #equals: (a: T, b: T) => boolean
@@ -49,6 +50,12 @@ export class LocalValue<T> implements Engine<T> {
 
 	set(run: (value: T) => T): Promise<T> {
 		if (this.#closed) return rejected(this.#closedError())
+		try {
+			refuseAsync(run)
+		} catch (error) {
+			this.#onError(error)
+			return rejected(error)
+		}
 		if (this.#busy) {
 			const change = new Change(run, Number.POSITIVE_INFINITY)
 			this.#waiting.push(change)
@@ -86,12 +93,14 @@ export class LocalValue<T> implements Engine<T> {
 
 	/** All or nothing: whatever throws does so before anything has changed. */
 	#apply(run: (value: T) => T): T {
-		refuseAsync(run)
 		const result = run(copyLoose(this.#value))
 		refusePromise(result)
 		if (this.#equals(this.#value, result)) return result
 		const json = this.#outlet.encode(result)
-		this.#value = copyLoose(result)
+		const value = copyLoose(result)
+		// The app's functions that ran above may have closed it.
+		if (this.#closed) throw this.#closedError()
+		this.#value = value
 		this.#version++
 		this.#outlet.prepare(json)
 		this.#outlet.broadcast()

@@ -1,4 +1,5 @@
-import { type EvChannelSource, EvInvalidMessageError, type EvMessage } from '@evstream/core'
+import { type EvChannelSource, EvInvalidMessageError, type EvMessage, encodeJson } from '@evstream/core'
+import { keepContext } from './context.js'
 import type { Settings } from './settings.js'
 import type { EvStateHost, EvStateListener } from './types.js'
 
@@ -23,12 +24,12 @@ export class Outlet<T> {
 	}
 
 	/**
-	 * The value as JSON; `undefined` for what JSON leaves out.
+	 * The value as JSON; `undefined` for `undefined`.
 	 *
-	 * @throws EvInvalidMessageError if JSON cannot carry it, or it is over `maxSize`.
+	 * @throws EvInvalidMessageError if JSON cannot carry it or would change it silently, or it is over `maxSize`.
 	 */
 	encode(value: T): string | undefined {
-		const json = stringify(value)
+		const json = encodeJson(value, `The state "${this.#channel}"`)
 		// A UTF-16 unit takes at most three bytes.
 		if (json !== undefined && json.length * 3 > this.#maxSize) {
 			const size = Buffer.byteLength(json)
@@ -74,7 +75,7 @@ export class Outlet<T> {
 	subscribe(call: EvStateListener<T>): () => void {
 		if (typeof call !== 'function') throw new TypeError(`subscribe takes a function, not ${typeof call}.`)
 		// An object of its own: the same function subscribed twice is called twice and undone one by one.
-		const listener = { call }
+		const listener = { call: keepContext(call) }
 		if (!this.#closed) this.#listeners.add(listener)
 		return () => {
 			this.#listeners.delete(listener)
@@ -86,16 +87,5 @@ export class Outlet<T> {
 		this.#closed = true
 		this.#listeners.clear()
 		this.#source.close()
-	}
-}
-
-function stringify(value: unknown): string | undefined {
-	try {
-		return JSON.stringify(value)
-	} catch (cause) {
-		throw new EvInvalidMessageError(
-			`A state cannot hold what JSON cannot carry: ${cause instanceof Error ? cause.message : String(cause)}`,
-			{ cause },
-		)
 	}
 }

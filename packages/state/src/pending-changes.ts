@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { EvConflictError, EvUnavailableError, type StoredState } from '@evstream/core'
 import { Change } from './change.js'
+import { outsideContext } from './context.js'
 import { Fold } from './fold.js'
 import type { Settings } from './settings.js'
 import { Shown } from './shown.js'
@@ -98,7 +99,7 @@ export class PendingChanges<T> {
 		const change = new Change(run, performance.now() + this.#settings.deadline)
 		this.#fold.changes.push(change)
 		this.#preview?.changes.push(change)
-		if (this.#expiry === undefined) this.#expireIn(this.#settings.deadline)
+		if (this.#expiry === undefined) outsideContext(() => this.#expireIn(this.#settings.deadline))
 		return change.promise
 	}
 

@@ -1,3 +1,5 @@
+import { safeOnError } from '@evstream/core'
+import { keepContext } from './context.js'
 import type { EvStateSettings } from './types.js'
 
 /** {@link EvStateSettings}, checked and complete. */
@@ -8,7 +10,7 @@ export interface Settings {
 	readonly maxPending: number
 	readonly deadline: number
 	readonly checkInterval: number | false
-	/** Never throws. */
+	/** Never throws, and runs in the context in which it was given. */
 	readonly onError: (error: unknown) => void
 }
 
@@ -31,7 +33,7 @@ export function settings(options: EvStateSettings): Settings {
 		// A store remembers operations for 15 minutes: a change must be decided well before.
 		deadline: number('deadline', options.deadline ?? 30_000, 1, 600_000),
 		checkInterval: checkInterval === false ? false : number('checkInterval', checkInterval, 1, 86_400_000),
-		onError: guarded(onError ?? warn),
+		onError: safeOnError(onError === undefined ? undefined : keepContext(onError)),
 	}
 }
 
@@ -41,18 +43,4 @@ function number(name: string, value: unknown, least: number, most: number): numb
 		throw new RangeError(`${name} must be a number from ${least} to ${most}, not ${value}.`)
 	}
 	return value
-}
-
-function warn(error: unknown): void {
-	process.emitWarning(error instanceof Error ? error : String(error))
-}
-
-function guarded(onError: (error: unknown) => void): (error: unknown) => void {
-	return (error) => {
-		try {
-			onError(error)
-		} catch (thrown) {
-			warn(thrown)
-		}
-	}
 }

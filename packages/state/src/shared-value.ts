@@ -120,7 +120,6 @@ export class SharedValue<T> implements Engine<T> {
 
 	async #load(): Promise<void> {
 		const loaded = await this.#attempt(() => this.#store.load(this.#name, this.#initial))
-		if (this.#closed) return
 		const early = this.#early
 		this.#adopt(early !== undefined && early.version > loaded.version ? early : loaded)
 		this.#resolveReady()
@@ -206,6 +205,8 @@ export class SharedValue<T> implements Engine<T> {
 		const own = flight !== undefined && state.stamp === flight.stamp
 		const value = own ? flight.fold.head() : this.#rules.parse(state.value)
 		const changed = before !== undefined || !this.#rules.same(this.#pending.base, value)
+		// `equals` is the app's and may have closed it.
+		if (this.#closed) return
 		this.#committed = state
 		this.#pending.rebase(value, own)
 		this.#outlet.prepare(state.value)
@@ -228,7 +229,6 @@ export class SharedValue<T> implements Engine<T> {
 	}
 
 	#check(): void {
-		if (this.#closed) return
 		this.#checkWanted = true
 		this.#worker.wake()
 	}

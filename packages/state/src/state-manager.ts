@@ -1,4 +1,5 @@
 import { EvClosedError } from '@evstream/core'
+import { outsideContext } from './context.js'
 import { PeerRegistry } from './peer-registry.js'
 import type { LocalStates, Registry } from './registry.js'
 import { type Settings, settings } from './settings.js'
@@ -33,22 +34,22 @@ export class EvStateManager<S extends object = Record<string, unknown>> {
 		if (pubsub !== undefined && typeof pubsub?.send !== 'function') {
 			throw new TypeError('pubsub must have send and onMessage, as an EvRedisPubSub does.')
 		}
-		this.#options = { ...options }
 		this.#settings = settings(options)
 		const { checkInterval, onError } = this.#settings
+		this.#options = { ...options, onError }
 		const local: LocalStates = {
 			has: (name) => this.#open.get(name)?.closed === false,
 			follow: (name, initial) => this.#follow(name, initial),
 			drop: (name) => this.#drop(name),
 		}
 		if (adapter) {
-			const registry = new StoreRegistry(adapter.states, local, checkInterval, onError)
+			const registry = outsideContext(() => new StoreRegistry(adapter.states, local, checkInterval, onError))
 			this.#registry = registry
 			this.#announce = pubsub
 			// The list is the truth; a message only says that it is worth a look.
-			pubsub?.onMessage(() => registry.changed())
+			outsideContext(() => pubsub?.onMessage(() => registry.changed()))
 		} else if (pubsub) {
-			this.#registry = new PeerRegistry(pubsub, local, checkInterval, onError)
+			this.#registry = outsideContext(() => new PeerRegistry(pubsub, local, checkInterval, onError))
 		}
 	}
 
@@ -70,10 +71,13 @@ export class EvStateManager<S extends object = Record<string, unknown>> {
 			throw new TypeError('The key of a state must be a non-empty string.')
 		const existing = this.getState(key)
 		if (existing) return existing
-		const state = this.#make(key, initialValue, false)
-		this.#registry?.created(key, JSON.stringify(initialValue))
-		this.#announce?.send({ type: 'create', channel: key }).catch(ignore)
-		return state
+		// The state outlives the request that creates it.
+		return outsideContext(() => {
+			const state = this.#make(key, initialValue, false)
+			this.#registry?.created(key, JSON.stringify(initialValue))
+			this.#announce?.send({ type: 'create', channel: key }).catch(ignore)
+			return state
+		})
 	}
 
 	/** The state of that name, if there is one on this instance by now. */
@@ -94,8 +98,10 @@ export class EvStateManager<S extends object = Record<string, unknown>> {
 	removeState<K extends keyof S & string>(key: K): void {
 		if (this.#closed) return
 		this.#drop(key)
-		this.#registry?.remove(key)
-		this.#announce?.send({ type: 'remove', channel: key }).catch(ignore)
+		outsideContext(() => {
+			this.#registry?.remove(key)
+			this.#announce?.send({ type: 'remove', channel: key }).catch(ignore)
+		})
 	}
 
 	/** Closes the states of this instance; other instances and the store keep theirs. Idempotent. */

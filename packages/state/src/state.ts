@@ -1,5 +1,6 @@
 import { EvInvalidMessageError } from '@evstream/core'
 import { dequal } from 'dequal'
+import { keepContext, outsideContext } from './context.js'
 import type { Engine } from './engine.js'
 import { LocalValue } from './local-value.js'
 import { Outlet } from './outlet.js'
@@ -24,7 +25,8 @@ export class EvState<T> {
 	 * @throws Error if the channel already has a state.
 	 */
 	constructor(options: EvStateOptions<T>) {
-		const { channel, initialValue, manager, adapter, equals = dequal } = options
+		const { channel, initialValue, manager, adapter } = options
+		const { equals: given = dequal } = options
 		if (typeof channel !== 'string') throw new TypeError(`channel must be a string, not ${typeof channel}.`)
 		if (/[\r\n]/.test(channel)) {
 			throw new EvInvalidMessageError('The channel of a state is the name of its events: no line breaks.')
@@ -33,13 +35,17 @@ export class EvState<T> {
 		if (adapter !== undefined && typeof adapter?.states?.commit !== 'function') {
 			throw new TypeError('adapter must have a state store, as an EvRedisAdapter does.')
 		}
-		if (typeof equals !== 'function') throw new TypeError('equals must be a function.')
+		if (typeof given !== 'function') throw new TypeError('equals must be a function.')
+		const equals = given === dequal ? given : keepContext(given)
 		const checked = settings(options)
-		this.#outlet = new Outlet(manager, channel, checked)
+		const outlet = new Outlet<T>(manager, channel, checked)
+		this.#outlet = outlet
 		try {
 			this.#engine = adapter
-				? new SharedValue(channel, initialValue, adapter.states, this.#outlet, equals, checked)
-				: new LocalValue(channel, initialValue, this.#outlet, equals, checked.onError)
+				? outsideContext(
+						() => new SharedValue(channel, initialValue, adapter.states, outlet, equals, checked),
+					)
+				: new LocalValue(channel, initialValue, outlet, equals, checked.onError)
 		} catch (error) {
 			this.#outlet.close()
 			throw error
@@ -81,7 +87,8 @@ export class EvState<T> {
 	 *
 	 * Without an adapter the change is applied and sent when `set` returns (within another change or a subscriber:
 	 * right after that one). With an adapter the function runs soon, and again when another instance was faster, so
-	 * it must have no effects of its own; what came together is committed together.
+	 * it must have no effects of its own; what came together is committed together. It always runs in the
+	 * AsyncLocalStorage context of this call.
 	 *
 	 * @returns The value right after this change, once it is committed. Ignoring the promise is safe: errors go to
 	 * `onError` too.
@@ -99,7 +106,8 @@ export class EvState<T> {
 	}
 
 	/**
-	 * Calls the function with each committed value, in order of the versions.
+	 * Calls the function with each committed value, in order of the versions, in the AsyncLocalStorage context of
+	 * this call.
 	 *
 	 * @returns Its undo.
 	 */

@@ -93,7 +93,6 @@ export class StoreRegistry implements Registry, ListedStateOwner {
 		this.#checks.stop()
 		this.#unwatch?.()
 		for (const view of this.#views.values()) view.cancelled = true
-		this.#reconcileWanted = false
 		this.#worker.wake()
 	}
 

@@ -33,7 +33,7 @@ export interface EvStateSettings {
 	 * Told what goes wrong: the store out of reach, malformed data, a subscriber that threw, a change that was
 	 * rejected. Default: a process warning.
 	 */
-	onError?: ((error: unknown) => void) | undefined
+	onError?: ((error: unknown) => unknown) | undefined
 }
 
 /** Options of an `EvState`. */

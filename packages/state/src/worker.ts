@@ -1,3 +1,5 @@
+import { outsideContext } from './context.js'
+
 /** The shortest and the longest wait after a failure, in ms. */
 const FIRST_PAUSE = 50
 const LONGEST_PAUSE = 1000
@@ -27,7 +29,7 @@ export class Worker {
 		this.#again = true
 		if (this.#working || this.#stopped) return
 		this.#working = true
-		process.nextTick(() => void this.#work())
+		outsideContext(() => process.nextTick(() => void this.#work()))
 	}
 
 	/** There is something to do, and it may succeed now: do not wait any longer. */

@@ -77,13 +77,12 @@ describe('EvState in one process', () => {
 		expect(manager.sent.at(-1)).toEqual({ event: 'counter', data: { value: { list: [2, 3] } } })
 	})
 
-	it('keeps dates, maps, sets and undefined, and shares instances of classes', () => {
+	it('copies dates, keeps undefined, and shares instances of classes', () => {
 		const when = new Date(0)
-		const { state } = make<
-			{ when: Date; map: Map<string, number[]>; maybe?: string | undefined } | undefined
-		>(undefined)
-		state.set(() => ({ when, map: new Map([['a', [1]]]), maybe: undefined }))
-		expect(state.get()).toEqual({ when, map: new Map([['a', [1]]]), maybe: undefined })
+		const { state } = make<{ when: Date; maybe?: string | undefined } | undefined>(undefined)
+		state.set(() => ({ when, maybe: undefined }))
+		when.setTime(1)
+		expect(state.get()).toEqual({ when: new Date(0), maybe: undefined })
 		class Point {
 			constructor(readonly x: number) {}
 		}
@@ -105,6 +104,27 @@ describe('EvState in one process', () => {
 		expect(state.version).toBe(2)
 		expect(manager.sent).toHaveLength(1)
 		expect(() => make<unknown>(cyclic)).toThrow(expect.objectContaining({ code: 'EV_INVALID_MESSAGE' }))
+	})
+
+	it('refuses what JSON would change silently, with its path', async () => {
+		const { state, manager } = make<unknown>(0)
+		const bad: [value: unknown, path: string][] = [
+			[{ at: [Number.NaN] }, '.at[0] is NaN'],
+			[new Map(), ' is a Map'],
+			[{ list: [{ tags: new Set([1]) }] }, '.list[0].tags is a Set'],
+			[{ error: new Error('no') }, '.error is an Error'],
+			[[undefined], '[0] is undefined'],
+			[() => 1, ' is a function'],
+			[Symbol('a'), ' is a symbol'],
+		]
+		for (const [value, path] of bad) {
+			await expect(state.set(() => value)).rejects.toMatchObject({
+				code: 'EV_INVALID_MESSAGE',
+				message: expect.stringContaining(`The state "counter"${path}`),
+			})
+			expect(() => make<unknown>(value)).toThrow(path)
+		}
+		expect([state.get(), state.version, manager.sent]).toEqual([0, 1, []])
 	})
 
 	it('refuses asynchronous functions', async () => {

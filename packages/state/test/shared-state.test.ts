@@ -226,6 +226,14 @@ describe('EvState of several instances', () => {
 		}
 	})
 
+	it('says where the value is that it refuses', async () => {
+		const { state } = instance<unknown>(new MemoryStateStore(), 0)
+		await expect(state.set(() => ({ deep: [1, { at: new Set() }] }))).rejects.toThrow(
+			'value.deep[1].at is an instance of Set, which JSON would change',
+		)
+		await expect(state.set(() => Number.NaN)).rejects.toThrow('value is NaN')
+	})
+
 	it('refuses the one change that makes the value too large', async () => {
 		const store = new MemoryStateStore()
 		const { state } = instance(store, '', { maxSize: 12 })

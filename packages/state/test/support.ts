@@ -1,5 +1,6 @@
+import { AsyncResource } from 'node:async_hooks'
 import type { EvMessage } from '@evstream/core'
-import type { EvStateHost } from '../src/index.js'
+import type { EvStateHost, EvStatePubSub } from '../src/index.js'
 
 /** A manager that only remembers what was broadcast. */
 export class FakeManager implements EvStateHost {
@@ -26,4 +27,21 @@ export class FakeManager implements EvStateHost {
 
 function parsed(message: EvMessage | undefined): unknown {
 	return message && { event: message.event, data: JSON.parse(String(message.data)) }
+}
+
+/**
+ * A pub/sub with nobody else on it. It holds whatever is sent, as a connection that is down does, and runs handlers
+ * in the context in which they were given.
+ */
+export class LocalPubSub implements EvStatePubSub {
+	readonly handlers: ((message: unknown) => void)[] = []
+	readonly #unsent: (() => void)[] = []
+
+	send(): Promise<void> {
+		return new Promise((resolve) => this.#unsent.push(resolve))
+	}
+
+	onMessage(callback: (message: unknown) => void): void {
+		this.handlers.push(AsyncResource.bind(callback))
+	}
 }

@@ -34,6 +34,7 @@ export class UnreliableStore implements StateStore {
 	readonly calls: Map<string, number> = new Map()
 	readonly #store: StateStore
 	readonly #missed = new Set<() => void>()
+	readonly #hanging: (() => void)[] = []
 
 	constructor(store: StateStore, faults: Partial<Faults> = {}) {
 		this.#store = store
@@ -98,7 +99,8 @@ export class UnreliableStore implements StateStore {
 	async #command<T>(name: string, run: () => T | Promise<T>): Promise<T> {
 		this.calls.set(name, (this.calls.get(name) ?? 0) + 1)
 		await this.#travel()
-		if (this.hangs) await new Promise(() => {})
+		// Held, as a connection holds the commands that it waits for.
+		if (this.hangs) await new Promise<void>((resolve) => this.#hanging.push(resolve))
 		if (this.away || this.#chance('unsent')) throw new EvUnavailableError('not sent')
 		let answer = await run()
 		if (this.#chance('doubled')) {

@@ -1,0 +1,160 @@
+import { until } from '@evstream/testkit'
+import { describe, expect, it } from 'vitest'
+import { register, setUp, turn } from './registry-setup.js'
+import { StepStore } from './step-store.js'
+
+describe('what is on the list', () => {
+	it('is followed, once, also if the watch begins late', async () => {
+		const { store, local, onError } = setUp({ auto: false })
+		register(store, 'a')
+		const watch = await store.next('watchList')
+		;(await store.next('list')).answer()
+		await until(() => local.follow.mock.calls.length === 1)
+		register(store, 'b')
+		// Nobody told of `b`: what was created before the watch began counts as missed.
+		watch.answer()
+		;(await store.next('list')).answer()
+		await until(() => local.follow.mock.calls.length === 2)
+		expect(local.follow.mock.calls).toEqual([
+			['a', '1'],
+			['b', '1'],
+		])
+		await turn()
+		expect(store.asked).toEqual([])
+		expect(onError).not.toHaveBeenCalled()
+	})
+
+	it('is looked at again after a look that failed, and after a watch that failed', async () => {
+		const { store, local, onError, registry } = setUp({ auto: false })
+		register(store, 'a')
+		;(await store.next('watchList')).fail()
+		;(await store.next('list')).fail()
+		;(await store.next('list')).answer()
+		await until(() => local.follow.mock.calls.length === 1)
+		expect(onError).toHaveBeenCalledTimes(2)
+		registry.changed()
+		;(await store.next('watchList')).answer()
+		await until(() => store.listWatchers.size === 1)
+		registry.changed()
+		await turn()
+		expect(store.asked.map(({ method }) => method)).toEqual(['list'])
+	})
+
+	it('is looked at once more if it changed during a look', async () => {
+		const { store, local } = setUp()
+		await turn()
+		store.auto.delete('list')
+		store.listChanged()
+		const running = await store.next('list')
+		running.answer()
+		register(store, 'late')
+		store.listChanged()
+		;(await store.next('list')).answer()
+		await until(() => local.follow.mock.calls.length === 1)
+		await turn()
+		expect(store.asked).toEqual([])
+	})
+
+	it('is looked at from time to time, and not after the close', async () => {
+		const { store, local, registry } = setUp({ checkInterval: 10 })
+		await turn()
+		register(store, 'a')
+		await until(() => local.follow.mock.calls.length === 1)
+		registry.close()
+		await turn()
+		store.auto.clear()
+		const start = performance.now()
+		await until(() => performance.now() - start > 50)
+		expect(store.asked).toEqual([])
+	})
+
+	it('is not taken for true if something was removed here while it was read', async () => {
+		const { store, local, registry, create } = setUp()
+		store.auto.add('register')
+		await create('a')
+		store.auto.delete('list')
+		registry.changed()
+		const look = await store.next('list')
+		registry.remove('a')
+		local.follow.mockClear()
+		local.drop('a')
+		look.answer()
+		;(await store.next('remove')).answer()
+		;(await store.next('list')).answer()
+		await turn()
+		expect(local.follow).not.toHaveBeenCalled()
+	})
+})
+
+describe('a state that is not on the list', () => {
+	it('is put back if the store lost it, and let go of if it was removed', async () => {
+		const { store, local, registry, create } = setUp()
+		store.auto.add('register').add('restore')
+		await create('kept')
+		await create('removed')
+		const empty = new StepStore()
+		empty.memory.register({ name: 'removed', initial: '1' }, { writer: 'x', number: 1 })
+		empty.memory.remove('removed', { writer: 'x', number: 2 })
+		Object.assign(store, { memory: empty.memory })
+		registry.changed()
+		await until(() => local.drop.mock.calls.length === 1)
+		expect(local.drop).toHaveBeenCalledWith('removed')
+		await until(() => empty.memory.list().length === 1)
+		expect(empty.memory.list()).toEqual([{ name: 'kept', initial: '1' }])
+	})
+
+	it('and was not loaded yet is left alone: it will put itself there', async () => {
+		const { store, local, registry, create } = setUp()
+		const { loading } = await create('new')
+		registry.changed()
+		await turn()
+		expect(store.asked.map(({ method }) => method)).toEqual(['register'])
+		expect(local.drop).not.toHaveBeenCalled()
+		store.asked[0]?.answer()
+		expect(await loading).toMatchObject({ version: 1 })
+	})
+
+	it('and was let go of while others were put back is not put back', async () => {
+		const { store, registry, create } = setUp()
+		store.auto.add('register')
+		await create('first')
+		await create('second')
+		const empty = new StepStore()
+		Object.assign(store, { memory: empty.memory })
+		registry.changed()
+		const restore = await store.next('restore')
+		expect(restore.args[0]).toBe('first')
+		registry.remove('second')
+		restore.answer()
+		;(await store.next('remove')).answer()
+		await turn()
+		expect(store.asked).toEqual([])
+		expect(empty.memory.read('second')).toBeUndefined()
+	})
+
+	it("is nobody's any more once it was removed here, also if its load ends after that", async () => {
+		const { store, local, registry, create } = setUp()
+		const { states, loading } = await create('a')
+		const lost = expect(loading).rejects.toMatchObject({ code: 'EV_UNAVAILABLE' })
+		;(await store.next('register')).lose()
+		await lost
+		const again = expect(states.load('a', '1')).rejects.toMatchObject({ code: 'EV_CLOSED' })
+		const register = await store.next('register')
+		store.memory.remove('a', { writer: 'x', number: 1 })
+		registry.remove('a')
+		register.answer()
+		await again
+		expect(local.drop).not.toHaveBeenCalled()
+	})
+
+	it('tells only of the view that is the present one of its name', async () => {
+		const { store, local, registry, create } = setUp()
+		store.auto.add('register').add('restore')
+		const { states: old } = await create('a')
+		await create('a')
+		store.memory.remove('a', { writer: 'x', number: 1 })
+		await Promise.resolve(old.restore('a', { version: 9, stamp: 'x.9', value: '9' })).catch(() => {})
+		expect(local.drop).not.toHaveBeenCalled()
+		registry.close()
+	})
+})
