@@ -1,35 +1,70 @@
+import { inItsContext, outside } from './context.js'
+import { EvUnavailableError } from './errors.js'
 import { cookieOf, type RequestView } from './request.js'
 import type { EvAuthenticationOptions, EvMessage, EvVerifyResult } from './types.js'
 
 /** `true`, or what the client is told. */
 export type Verdict = true | EvMessage
 
+/** Asking again has taken too long. */
+export type Late = 'late'
+
+/** How long `verify` may take to answer `revalidate`, in ms: as long as the interval, within these bounds. */
+const LATE_LEAST = 1_000
+const LATE_MOST = 10_000
+
 /** Stands before a stream that wants authentication. */
-export class Gate {
+export class Authenticator {
 	readonly #judge: () => Promise<Verdict>
+	readonly #onError: (error: unknown) => void
 	/** In ms: how often the request is judged again. */
 	readonly revalidate: number | undefined
 	/** Whether the client was let in: the first answer, for everybody who asks again. */
 	answer: Promise<boolean> | undefined
 
-	private constructor(judge: () => Promise<Verdict>, revalidate: number | undefined) {
-		this.#judge = judge
+	private constructor(
+		judge: () => Promise<Verdict>,
+		revalidate: number | undefined,
+		onError: (error: unknown) => void,
+	) {
+		// `verify` runs for this request, also when a shared timer asks it again.
+		this.#judge = inItsContext(judge)
+		this.#onError = onError
 		this.revalidate = revalidate
 	}
 
-	/** The gate that the options describe, if they describe one. */
+	/** The authenticator that the options describe, if they describe one. */
 	static of<Req>(
 		options: EvAuthenticationOptions<Req> | undefined,
 		request: RequestView<Req>,
 		onError: (error: unknown) => void,
-	): Gate | undefined {
+	): Authenticator | undefined {
 		if (options === undefined) return undefined
-		return new Gate(() => judge(options, request, onError), options.revalidate)
+		return new Authenticator(() => judge(options, request, onError), options.revalidate, onError)
 	}
 
 	/** Judges the request, as it is now. Never rejects. */
 	judge(): Promise<Verdict> {
 		return this.#judge()
+	}
+
+	/** Judges the request again, but does not wait for ever: a `verify` that hangs must not keep a client in. */
+	async judgeAgain(interval: number): Promise<Verdict | Late> {
+		const limit = Math.min(Math.max(interval, LATE_LEAST), LATE_MOST)
+		let timer: NodeJS.Timeout | undefined
+		const late = new Promise<Late>((resolve) => {
+			timer = outside(setTimeout, () => resolve('late'), limit).unref()
+		})
+		const verdict = await Promise.race([this.#judge(), late])
+		clearTimeout(timer)
+		if (verdict === 'late') {
+			this.#onError(
+				new EvUnavailableError(
+					`verify did not answer a revalidation within ${limit} ms. The stream was ended; the client will come back.`,
+				),
+			)
+		}
+		return verdict
 	}
 }
 

@@ -1,43 +1,49 @@
 import type { Frame } from './frame.js'
+import { currentTurn } from './turn.js'
+
+/** What may follow a burst at least, in bytes: what a socket takes without asking to pause. */
+const ROOM = 65_536
 
 /**
- * What a connection keeps for its client beside the bytes that wait in the transport: frames that wait for a replay,
- * the newest frame of each conflated channel, and those who wait until the client has caught up. Most connections
- * never have one.
+ * What bounds one client, made only when more than half of its budget waits or it falls behind: how much it may be
+ * owed, the newest frame of each conflated channel, and who waits until it has caught up.
  */
 export class Backlog {
-	#unproved = false
-	#held: Frame[] = []
-	#heldBytes = 0
+	/** The turn of the event loop in which the last frame was accepted. */
+	#turn = -1
+	/** Bytes accepted in that turn, and in the one before it. */
+	#fresh = 0
+	#freshBefore = 0
+	/** What may wait until a burst has drained; 0 without a burst. */
+	#allowed = 0
 	#newest = new Map<object, Frame>()
 	#waiters: (() => void)[] = []
 
-	/** Only the next turn of the event loop shows whether the client takes what was written in this one. */
-	get unproved(): boolean {
-		return this.#unproved
-	}
-
-	proveNextTurn(): void {
-		this.#unproved = true
-		setImmediate(() => {
-			this.#unproved = false
-		})
-	}
-
-	/** Keeps a frame until `takeHeld`. `false`: with it, more than `limit` bytes would be held. The first one always may. */
-	hold(frame: Frame, limit: number): boolean {
-		if (this.#heldBytes > 0 && this.#heldBytes + frame.length > limit) return false
-		this.#heldBytes += frame.length
-		this.#held.push(frame)
+	/**
+	 * Whether the client may be owed `length` bytes more than the ones that wait.
+	 *
+	 * A client is judged only by bytes that a turn of the event loop could have taken and did not. So while at most
+	 * half of `maxBuffer` is older than that, everything is accepted that this turn brings: a burst, or one message of
+	 * any size. A burst drains over many turns, and until it has, what follows may add {@link ROOM}.
+	 */
+	accepts(waiting: number, length: number, maxBuffer: number): boolean {
+		this.#look()
+		const old = Math.max(0, waiting - this.#fresh - this.#freshBefore)
+		if (waiting + length > maxBuffer) {
+			if (old > maxBuffer / 2 && waiting + length > this.#allowed) return false
+			if (old <= maxBuffer / 2) this.#allowed = waiting + length + Math.max(maxBuffer / 2, ROOM)
+		}
+		this.#fresh += length
 		return true
 	}
 
-	/** The frames that were held, in order. */
-	takeHeld(): readonly Frame[] {
-		const held = this.#held
-		this.#held = []
-		this.#heldBytes = 0
-		return held
+	/** What was accepted two turns ago and more is not fresh any more: all of a turn lies between. */
+	#look(): void {
+		const turn = currentTurn()
+		if (turn === this.#turn) return
+		this.#freshBefore = turn === this.#turn + 1 ? this.#fresh : 0
+		this.#fresh = 0
+		this.#turn = turn
 	}
 
 	/** Keeps the frame in place of the channel's last one, behind those of the other channels. */
@@ -60,6 +66,11 @@ export class Backlog {
 	/** Resolves at the next `release`. */
 	released(): Promise<void> {
 		return new Promise((resolve) => this.#waiters.push(resolve))
+	}
+
+	/** The client has taken everything: a burst is over. */
+	drained(): void {
+		this.#allowed = 0
 	}
 
 	/** The client has caught up, or is gone. */

@@ -13,18 +13,20 @@ export type EvErrorCode =
  * and survives two copies of the package in one process, where `instanceof` does not.
  */
 export class EvError extends Error {
+	/** The name of the class. A literal, because a bundler may rename the class itself. */
+	override readonly name: string = 'EvError'
 	/** What went wrong, as a stable literal. */
 	readonly code: EvErrorCode
 
 	constructor(code: EvErrorCode, message: string, options?: ErrorOptions) {
 		super(message, options)
-		this.name = new.target.name
 		this.code = code
 	}
 }
 
 /** `EV_MAX_CONNECTIONS`: the manager holds `maxConnection` streams. Nothing was written: answer 503. */
 export class EvMaxConnectionsError extends EvError {
+	override readonly name: string = 'EvMaxConnectionsError'
 	/** How many connections there were. */
 	readonly connections: number
 
@@ -39,6 +41,7 @@ export class EvMaxConnectionsError extends EvError {
 
 /** `EV_MAX_LISTENERS`: the channel has `maxListeners` listeners. */
 export class EvMaxListenerError extends EvError {
+	override readonly name: string = 'EvMaxListenerError'
 	/** How many listeners the channel had. */
 	readonly listeners: number
 	/** The name of the channel. */
@@ -56,6 +59,8 @@ export class EvMaxListenerError extends EvError {
 
 /** `EV_INVALID_MESSAGE`: the message cannot be framed so that a client gets it back unchanged. Nothing was written. */
 export class EvInvalidMessageError extends EvError {
+	override readonly name: string = 'EvInvalidMessageError'
+
 	constructor(message: string, options?: ErrorOptions) {
 		super('EV_INVALID_MESSAGE', message, options)
 	}
@@ -63,6 +68,8 @@ export class EvInvalidMessageError extends EvError {
 
 /** `EV_NOT_AUTHENTICATED`: the stream has `authentication` and `authenticate()` has not let it in. */
 export class EvNotAuthenticatedError extends EvError {
+	override readonly name: string = 'EvNotAuthenticatedError'
+
 	constructor(action: string) {
 		super(
 			'EV_NOT_AUTHENTICATED',
@@ -73,6 +80,8 @@ export class EvNotAuthenticatedError extends EvError {
 
 /** `EV_CLOSED`: the object was closed and takes nothing any more. */
 export class EvClosedError extends EvError {
+	override readonly name: string = 'EvClosedError'
+
 	constructor(what: string) {
 		super('EV_CLOSED', `${what} is closed. Create a new one, or stop using it once close() was called.`)
 	}
@@ -80,6 +89,8 @@ export class EvClosedError extends EvError {
 
 /** `EV_UNAVAILABLE`: the store could not be reached before the deadline. Nothing was delivered only locally. */
 export class EvUnavailableError extends EvError {
+	override readonly name: string = 'EvUnavailableError'
+
 	constructor(message: string, options?: ErrorOptions) {
 		super('EV_UNAVAILABLE', message, options)
 	}
@@ -87,6 +98,8 @@ export class EvUnavailableError extends EvError {
 
 /** `EV_CONFLICT`: a compare-and-set lost against other writers until its deadline. */
 export class EvConflictError extends EvError {
+	override readonly name: string = 'EvConflictError'
+
 	constructor(message: string, options?: ErrorOptions) {
 		super('EV_CONFLICT', message, options)
 	}

@@ -1,11 +1,12 @@
 import type { IncomingMessage } from 'node:http'
-import { Gate } from './authentication.js'
-import { NodeTransport } from './node-transport.js'
+import { Authenticator } from './authentication.js'
+import { nodeTransport } from './node-response.js'
 import { checkStreamOptions, connectionSettings } from './options.js'
 import { NodeRequest } from './request.js'
-import { Session } from './session.js'
+import { Stream } from './stream.js'
 import { Timers } from './timers.js'
 import type { EvMessage, EvOnClose, EvOptions, EvRequest, EvResponse, EvSource } from './types.js'
+import { writeAll } from './write-all.js'
 
 /** One timer for all streams that no manager holds. */
 const timers = new Timers()
@@ -21,7 +22,7 @@ const timers = new Timers()
  * ```
  */
 export class Evstream<Req extends EvRequest = IncomingMessage> {
-	readonly #session: Session
+	readonly #stream: Stream
 
 	/**
 	 * @throws TypeError if an option has the wrong type.
@@ -29,31 +30,29 @@ export class Evstream<Req extends EvRequest = IncomingMessage> {
 	 */
 	constructor(req: Req, res: EvResponse, options: EvOptions<Req> = {}) {
 		checkStreamOptions(options)
-		const request = new NodeRequest(req)
 		const settings = connectionSettings(options)
-		const gate = Gate.of(options.authentication, request, settings.onError)
-		this.#session = new Session(
-			gate,
-			options.maxAge,
+		this.#stream = new Stream({
 			settings,
 			timers,
-			(owner) => new NodeTransport(req, res, owner),
-		)
+			authenticator: Authenticator.of(options.authentication, new NodeRequest(req), settings.onError),
+			connect: (owner) => nodeTransport(req, res, owner),
+		})
+		this.#stream.start(options.maxAge)
 	}
 
 	/** The stream has ended: the client left, or it was closed. */
 	get closed(): boolean {
-		return this.#session.closed
+		return this.#stream.closed
 	}
 
 	/** The id of the last event the client had seen when it came, from `Last-Event-ID` or `?lastEventId=`. */
 	get lastEventId(): string | undefined {
-		return this.#session.lastEventId
+		return this.#stream.lastEventId
 	}
 
 	/** Aborted when the stream has ended. */
 	get signal(): AbortSignal {
-		return this.#session.signal
+		return this.#stream.signal
 	}
 
 	/**
@@ -62,7 +61,7 @@ export class Evstream<Req extends EvRequest = IncomingMessage> {
 	 * Never rejects: what `verify` throws goes to `onError`.
 	 */
 	authenticate(): Promise<boolean | undefined> {
-		return this.#session.authenticate()
+		return this.#stream.admit()
 	}
 
 	/**
@@ -73,12 +72,12 @@ export class Evstream<Req extends EvRequest = IncomingMessage> {
 	 * @throws EvNotAuthenticatedError `EV_NOT_AUTHENTICATED`: `authenticate()` has not let the client in.
 	 */
 	message(message: EvMessage): boolean {
-		return this.#session.message(message)
+		return this.#stream.writeMessage(message)
 	}
 
 	/** Resolves when the client has caught up, or is gone. */
 	drain(): Promise<void> {
-		return this.#session.drain()
+		return this.#stream.writer.drained()
 	}
 
 	/**
@@ -89,16 +88,16 @@ export class Evstream<Req extends EvRequest = IncomingMessage> {
 	 * @throws What the iterable throws, and what {@link message} throws.
 	 */
 	from(source: EvSource): Promise<boolean> {
-		return this.#session.from(source)
+		return writeAll(this.#stream, source)
 	}
 
 	/** Sends the event `end` and ends the stream. Idempotent. */
 	close(onClose?: EvOnClose): void {
-		this.#session.close(onClose)
+		this.#stream.endByApp(onClose)
 	}
 
 	/** Calls back once when the stream has ended, however it ends; soon, if it has already. Returns its undo. */
 	onClose(callback: EvOnClose): () => void {
-		return this.#session.onClose(callback)
+		return this.#stream.whenEnded(callback)
 	}
 }

@@ -1,4 +1,5 @@
 import { EvInvalidMessageError } from './errors.js'
+import { encodeJson } from './json.js'
 import type { EvMessage } from './types.js'
 
 /**
@@ -51,7 +52,9 @@ export class Frame {
  */
 export function encodeFields(message: EvMessage): string {
 	if (typeof message !== 'object' || message === null) {
-		throw new EvInvalidMessageError(`A message is an object with data, not ${String(message)}.`)
+		throw new EvInvalidMessageError(
+			`A message must be an object with data, not ${message === null ? 'null' : typeof message}.`,
+		)
 	}
 	const { event, retry } = message
 	const data = encodeData(message.data)
@@ -64,7 +67,7 @@ export function encodeFields(message: EvMessage): string {
 	if (retry !== undefined) {
 		if (!Number.isSafeInteger(retry) || retry < 0) {
 			throw new EvInvalidMessageError(
-				`retry must be a non-negative integer of milliseconds, not ${String(retry)}.`,
+				`retry must be a non-negative integer of milliseconds, not ${typeof retry === 'number' ? retry : typeof retry}.`,
 			)
 		}
 		text += `retry:${retry}\n`
@@ -80,7 +83,8 @@ export function encodeFields(message: EvMessage): string {
 export function withId(fields: string, id: string): string {
 	checkLine('id', id)
 	// A parser ignores an id with NUL in it, so the client would keep the one before.
-	if (id.includes('\0')) throw new EvInvalidMessageError('id must not contain NUL.')
+	if (id.includes('\0'))
+		throw new EvInvalidMessageError('id contains NUL, and a client would ignore the whole id. Remove it.')
 	const at = fields.startsWith('event:') ? fields.indexOf('\n') + 1 : 0
 	return `${fields.slice(0, at)}id:${guard(id)}\n${fields.slice(at)}`
 }
@@ -107,23 +111,13 @@ function encodeData(data: unknown): string {
 		for (const line of data.split(LINE_END)) text += `data:${guard(line)}\n`
 		return `${text}\n`
 	}
-	return `data:${encodeJson(data)}\n\n`
-}
-
-function encodeJson(data: unknown): string {
-	let json: string | undefined
-	try {
-		json = JSON.stringify(data)
-	} catch (cause) {
+	const json = encodeJson(data)
+	if (json === undefined) {
 		throw new EvInvalidMessageError(
-			'data has no JSON form: it has a cycle, a BigInt or a toJSON that throws.',
-			{ cause },
+			'data is undefined, which JSON has no form for. Send null or an empty string.',
 		)
 	}
-	if (json === undefined) {
-		throw new EvInvalidMessageError(`data must be a string or have a JSON form; ${typeof data} has none.`)
-	}
-	return json
+	return `data:${json}\n\n`
 }
 
 function checkLine(field: string, value: unknown): asserts value is string {
@@ -131,14 +125,18 @@ function checkLine(field: string, value: unknown): asserts value is string {
 		throw new EvInvalidMessageError(`${field} must be a string, not ${typeof value}.`)
 	}
 	if (value.includes('\n') || value.includes('\r')) {
-		throw new EvInvalidMessageError(`${field} must be one line: a line end in it would begin another field.`)
+		throw new EvInvalidMessageError(
+			`${field} must be one line: a line end would begin another field. Remove it, or put the text into data.`,
+		)
 	}
 	checkWellFormed(field, value)
 }
 
 function checkWellFormed(field: string, value: string): void {
 	if (!value.isWellFormed()) {
-		throw new EvInvalidMessageError(`${field} has a lone surrogate, which UTF-8 cannot carry.`)
+		throw new EvInvalidMessageError(
+			`${field} has a lone surrogate, which UTF-8 cannot carry. Repair it with toWellFormed().`,
+		)
 	}
 }
 

@@ -1,17 +1,38 @@
 import { encodeMessage, Frame, withId } from './frame.js'
-import type { Awaitable, ChannelLog, LogEntry, LogPage, LogPosition, LogStart, ResetReason } from './log.js'
+import type {
+	Awaitable,
+	ChannelLog,
+	LogEntry,
+	LogPage,
+	LogPosition,
+	LogRetention,
+	LogStart,
+	ResetReason,
+} from './log.js'
+import { PageCache } from './page-cache.js'
 import { formatPosition } from './position.js'
+import type { Timers } from './timers.js'
 
-/** A page of the log as bytes. */
-export interface HistoryPage extends LogPage {
-	/** All entries as one frame; `undefined` if there are none, or if they are not the same for everybody. */
+/** Entries as bytes. */
+interface Framed {
+	/** All of the entries as one frame; `undefined` if there are none. */
 	readonly frame: Frame | undefined
+	/** The entries that not everybody may see. A stream that may see all of these may be written the frame. */
+	readonly hidden: readonly LogEntry[]
 }
 
-/** Bytes of pages that are remembered for others who ask for the same. */
-const CACHED_BYTES = 16 * 1_048_576
-/** How many pages are remembered, whatever their size. */
-const CACHED_PAGES = 64
+/** A page of the log as bytes. */
+export interface HistoryPage extends LogPage, Framed {}
+
+/** What a {@link HistoryReader} needs of its manager. */
+export interface HistoryContext {
+	/** How much is kept of a channel. */
+	readonly retention: (channel: string) => LogRetention
+	/** Whether there may be streams that may not see the entry. */
+	readonly isPrivate: (entry: LogEntry) => boolean
+	/** The deadlines of the manager. */
+	readonly timers: Timers
+}
 
 /** The frame of a log entry: its id is its position. */
 export function frameOf(entry: LogEntry): Frame {
@@ -37,78 +58,105 @@ export function resetFrame(position: LogPosition | undefined, reason: ResetReaso
 }
 
 /**
- * Reads pages of the log and shares them: when ten thousand clients come back at once with the same position the
- * log is read and framed once.
+ * Reads pages of the log and shares them: when ten thousand clients come back at once with the same position, each page
+ * is framed once and, if the log is over a network, read once.
  *
- * A page may be given to a stream only if it reaches as far as this instance has delivered: what comes later the
+ * A log that answers at once is always read again, so that nobody gets what it no longer keeps: only the frame is
+ * shared, among pages of the same entries. Of a log that answers later the reads in flight are shared, and a page for
+ * a moment after that.
+ *
+ * A page may be written to a stream only if it reaches as far as this instance has delivered: what comes later the
  * stream gets live.
  */
 export class HistoryReader {
-	readonly #log: ChannelLog
-	/** Entries that not everybody may see make a page that cannot be shared. */
-	readonly #isPrivate: (entry: LogEntry) => boolean
-	/** The oldest page first. */
-	readonly #cache = new Map<string, Awaitable<HistoryPage>>()
-	#bytes = 0
+	readonly #log: Pick<ChannelLog, 'read'>
+	readonly #context: HistoryContext
+	/** The log answers at once: pages are not known by their start. */
+	#answersAtOnce = false
+	/** Reads that the log has not answered yet. */
+	readonly #inFlight = new Map<string, Promise<HistoryPage>>()
+	/** By channels and start: pages of a log that answers later. By entries: frames of one that answers at once. */
+	readonly #cache: PageCache<HistoryPage>
 
-	constructor(log: ChannelLog, isPrivate: (entry: LogEntry) => boolean) {
+	constructor(log: Pick<ChannelLog, 'read'>, context: HistoryContext) {
 		this.#log = log
-		this.#isPrivate = isPrivate
+		this.#context = context
+		this.#cache = new PageCache(context.timers)
 	}
 
-	/** Reads a page that reaches at least `least`. */
+	/** Bytes of the pages that are remembered. */
+	get cachedBytes(): number {
+		return this.#cache.bytes
+	}
+
+	/** Reads a page that reaches at least `least`, or has `more`. */
 	read(channels: readonly string[], start: LogStart, least: LogPosition | undefined): Awaitable<HistoryPage> {
-		const key = JSON.stringify([start, ...channels])
+		if (this.#answersAtOnce) return this.#read(channels, start)
+		const key = keyOf(channels, start)
+		const inFlight = this.#inFlight.get(key)
+		if (inFlight !== undefined) {
+			// It may have looked at the log before `least` was appended; one that began after it did not.
+			const again = () => this.#inFlight.get(key) ?? this.#read(channels, start)
+			return inFlight.then((page) => (reaches(page, least) ? page : again()), again)
+		}
 		const cached = this.#cache.get(key)
-		if (cached instanceof Promise) {
-			return cached.then(
-				(page) => (reaches(page, least) ? page : this.#fetch(key, channels, start)),
-				() => this.#fetch(key, channels, start),
-			)
-		}
-		if (cached !== undefined && reaches(cached, least)) return cached
-		return this.#fetch(key, channels, start)
+		return cached !== undefined && reaches(cached, least) ? cached : this.#read(channels, start)
 	}
 
-	#fetch(key: string, channels: readonly string[], start: LogStart): Awaitable<HistoryPage> {
+	#read(channels: readonly string[], start: LogStart): Awaitable<HistoryPage> {
 		const read = this.#log.read(channels, start)
-		if (!(read instanceof Promise)) return this.#keep(key, this.#framed(read))
-		const page: Promise<HistoryPage> = read.then((result) => {
-			const framed = this.#framed(result)
-			return this.#cache.get(key) === page ? this.#keep(key, framed) : framed
-		})
-		this.#keep(key, page)
-		page.catch(() => {
-			if (this.#cache.get(key) === page) this.#drop(key)
-		})
+		this.#answersAtOnce = !(read instanceof Promise)
+		if (!(read instanceof Promise)) return this.#withSharedFrame(read)
+		const key = keyOf(channels, start)
+		const page = read.then(
+			(result) => {
+				this.#inFlight.delete(key)
+				const framed = { ...result, ...this.#frame(result.entries) }
+				const ttl = Math.min(...channels.map((channel) => this.#context.retention(channel).ttl))
+				this.#cache.set(key, framed, bytesOf(framed), ttl)
+				return framed
+			},
+			(error: unknown) => {
+				this.#inFlight.delete(key)
+				throw error
+			},
+		)
+		this.#inFlight.set(key, page)
 		return page
 	}
 
-	#framed(page: LogPage): HistoryPage {
+	#withSharedFrame(page: LogPage): HistoryPage {
 		const { entries } = page
-		if (entries.length === 0 || entries.some(this.#isPrivate)) return { ...page, frame: undefined }
-		return { ...page, frame: frameOfAll(entries) }
-	}
-
-	#keep<Page extends Awaitable<HistoryPage>>(key: string, page: Page): Page {
-		this.#drop(key)
-		this.#cache.set(key, page)
-		this.#bytes += bytesOf(page)
-		for (const oldest of this.#cache.keys()) {
-			if (this.#bytes <= CACHED_BYTES && this.#cache.size <= CACHED_PAGES) break
-			this.#drop(oldest)
+		const [first, last] = [entries[0], entries.at(-1)]
+		if (first === undefined || last === undefined) return { ...page, frame: undefined, hidden: [] }
+		const key = `${formatPosition(first)} ${last.seq} ${entries.length}`
+		const cached = this.#cache.get(key)
+		// Two sets of channels may have as many entries between the same two.
+		if (cached?.entries.every((entry, n) => entry.seq === entries[n]?.seq)) {
+			return { ...page, frame: cached.frame, hidden: cached.hidden }
 		}
-		return page
+		const framed = { ...page, ...this.#frame(entries) }
+		this.#cache.set(key, framed, bytesOf(framed), Number.POSITIVE_INFINITY)
+		return framed
 	}
 
-	#drop(key: string): void {
-		this.#bytes -= bytesOf(this.#cache.get(key))
-		this.#cache.delete(key)
+	#frame(entries: readonly LogEntry[]): Framed {
+		return {
+			frame: entries.length === 0 ? undefined : frameOfAll(entries),
+			hidden: entries.filter(this.#context.isPrivate),
+		}
 	}
 }
 
-function bytesOf(page: Awaitable<HistoryPage> | undefined): number {
-	return page === undefined || page instanceof Promise ? 0 : (page.frame?.length ?? 0)
+function keyOf(channels: readonly string[], start: LogStart): string {
+	return JSON.stringify([start, channels], (_, value: unknown) => (value instanceof Map ? [...value] : value))
+}
+
+/** The text of the entries, and the frame. */
+function bytesOf({ entries, frame }: HistoryPage): number {
+	let bytes = frame?.chunk.length ?? 0
+	for (const { payload } of entries) bytes += payload.length
+	return bytes
 }
 
 function reaches(page: LogPage, least: LogPosition | undefined): boolean {

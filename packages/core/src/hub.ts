@@ -1,17 +1,37 @@
-import { Channel, type EvChannelProvider, type EvChannelSource } from './channel.js'
-import { EvMaxListenerError } from './errors.js'
+import { beginWork, endWork } from './callbacks.js'
+import {
+	Channel,
+	type EvChannelProvider,
+	type EvChannelSource,
+	restartAt,
+	type Subscriber,
+} from './channel.js'
+import type { ClientWriter } from './client-writer.js'
+import { inItsContext } from './context.js'
+import { EvInvalidMessageError, EvMaxListenerError } from './errors.js'
 import { FanOut } from './fan-out.js'
 import { encodeMessage, Frame } from './frame.js'
-import { frameOf, HistoryReader, resetFrame } from './history.js'
+import { frameOf, HistoryReader, positionFrame, resetFrame } from './history.js'
 import type { Awaitable, ChannelLog, LogEntry, LogPosition, LogReceiver, ResetReason } from './log.js'
-import type { ManagedStream } from './managed-stream.js'
+import { LogExpiry } from './log-expiry.js'
 import type { ManagerSettings } from './manager-options.js'
 import { MemoryLog } from './memory-log.js'
+import { count } from './options.js'
 import { Replay, type ReplayContext } from './replay.js'
-import { now } from './timers.js'
-import type { EvSendOptions } from './types.js'
+import { now, type Timers } from './timers.js'
+import type { EvListenOptions, EvMessage, EvSendOptions } from './types.js'
 
 type Filter = NonNullable<EvSendOptions['filter']>
+
+/** Of how many channels that a stream has left it is known what its client has. Older ones it may get again. */
+const MOST_LEFT = 256
+
+/** The streams of this instance. */
+export interface StreamDirectory {
+	readonly idPrefix: string
+	readonly timers: Timers
+	find(id: string): (Subscriber & { writeInOrder(frame: Frame): boolean }) | undefined
+}
 
 /**
  * The channels of one manager: takes what the log delivers to the streams that listen here, and brings streams
@@ -19,36 +39,44 @@ type Filter = NonNullable<EvSendOptions['filter']>
  */
 export class Hub implements LogReceiver, ReplayContext {
 	readonly history: HistoryReader
+	/** With history ids are positions in the log, which no other id may overwrite. */
+	readonly ownsIds: boolean
 	/** The last entry this instance has delivered; with an adapter undefined until there is one. */
 	delivered: LogPosition | undefined
 	sent = 0
 	replays = 0
 	resets = 0
 	readonly #settings: ManagerSettings
-	readonly #find: (id: string) => ManagedStream | undefined
-	readonly #channels = new Map<string, Channel<ManagedStream>>()
+	readonly #streams: StreamDirectory
+	readonly #channels = new Map<string, Channel>()
 	readonly #fanOut = new FanOut()
 	readonly #log: ChannelLog
+	readonly #memoryLog: MemoryLog | undefined
+	readonly #expiry: LogExpiry | undefined
 	/** The filters of messages the in-memory log keeps: a replay must not show what they hid. */
 	readonly #filters = new WeakMap<LogEntry, Filter>()
 	/** The filter of the message that is being appended. */
 	#filter: Filter | undefined
 
-	constructor(settings: ManagerSettings, instance: string, find: (id: string) => ManagedStream | undefined) {
+	constructor(settings: ManagerSettings, streams: StreamDirectory) {
 		this.#settings = settings
-		this.#find = find
-		const { adapter, retention = () => ({ size: 0, ttl: 0 }) } = settings
+		this.#streams = streams
+		this.ownsIds = settings.retention !== undefined
+		const { adapter, retention = () => ({ size: 0, ttl: 0 }), maxTotalBytes } = settings
+		const options = { retention, maxTotalBytes, instance: streams.idPrefix, resumable: this.ownsIds }
 		if (adapter === undefined) {
-			const log = new MemoryLog(this, { retention, instance, resumable: settings.retention !== undefined })
-			this.#log = log
-			this.delivered = log.position
+			this.#memoryLog = new MemoryLog(this, options)
+			this.#log = this.#memoryLog
+			this.delivered = this.#memoryLog.position
+			if (this.ownsIds) this.#expiry = new LogExpiry(this.#memoryLog, streams.timers)
 		} else {
-			this.#log = adapter.openLog(this, { retention, instance, resumable: settings.retention !== undefined })
+			this.#log = adapter.openLog(this, options)
 		}
-		this.history = new HistoryReader(
-			this.#log,
-			(entry) => entry.except !== undefined || this.#filters.has(entry),
-		)
+		this.history = new HistoryReader(this.#log, {
+			retention,
+			isPrivate: (entry) => entry.except !== undefined || this.#filters.has(entry),
+			timers: streams.timers,
+		})
 	}
 
 	/** Frames handed to listeners. */
@@ -70,9 +98,16 @@ export class Hub implements LogReceiver, ReplayContext {
 		return listeners
 	}
 
+	/** Bytes of the history that this process keeps. */
+	get historyBytes(): number {
+		return this.#memoryLog?.bytes ?? 0
+	}
+
 	/** Hands an encoded message to the log. */
 	append(name: string, payload: string, { except, filter }: EvSendOptions): Awaitable<LogPosition> {
 		this.#filter = filter
+		this.sent++
+		this.#expiry?.start()
 		try {
 			return this.#log.append(name, payload, except)
 		} finally {
@@ -80,9 +115,9 @@ export class Hub implements LogReceiver, ReplayContext {
 		}
 	}
 
-	/** Hands a message for a stream to the other instances. */
+	/** Takes a message for a stream from another instance. */
 	direct(streamId: string, payload: string): void {
-		this.#find(streamId)?.session.say(new Frame(payload))
+		this.#streams.find(streamId)?.writeInOrder(new Frame(payload))
 	}
 
 	/** Hands a message for a stream that is not here to the other instances. */
@@ -91,56 +126,59 @@ export class Hub implements LogReceiver, ReplayContext {
 	}
 
 	/** @throws EvMaxListenerError */
-	listen(stream: ManagedStream, name: string, last: number): void {
-		// First, as it may end streams that are too slow: this one, or the channel's last listener and the channel.
-		this.#fanOut.flush()
+	listen(stream: Subscriber, name: string, { last = 0 }: EvListenOptions): void {
+		checkName(name)
+		if (count('last', last, 0) > 0 && !this.ownsIds) throw new TypeError('last needs a manager with history.')
 		if (stream.closed) return
-		const channel = this.#channels.get(name) ?? this.#add(name)
-		if (channel.has(stream.session)) return
-		if (channel.size >= this.#settings.maxListeners) {
-			this.#forgetIfUnused(channel)
-			throw new EvMaxListenerError(channel.size, name)
-		}
-		const snapshot = channel.provider?.snapshot?.()
-		const greeting = snapshot === undefined ? undefined : new Frame(encodeMessage(snapshot))
-		const { session: connection } = stream
-		// A spread would leave room for sixteen more, which every idle stream would keep.
-		stream.channels = stream.channels.concat(channel)
-		this.#subscribe(channel)
-		if (greeting !== undefined) connection.writeNewest(channel, greeting, now())
-		if (stream.closed) return
-		if (this.#settings.retention === undefined) {
-			channel.listeners.set(connection, stream)
-		} else {
-			stream.replay ??= new Replay(this, stream)
-			stream.replay.add(channel, last)
+		stream.requireLetIn(`listen to "${name}"`)
+		if (this.#channels.get(name)?.has(stream.writer)) return
+		this.#requireRoom(name)
+		// The app's snapshot is asked before anything changes: it may send, listen or close itself.
+		const greeting = this.#greeting(name)
+		beginWork()
+		try {
+			this.#listen(stream, name, last, greeting)
+		} finally {
+			endWork()
 		}
 	}
 
-	unlisten(stream: ManagedStream, name: string): void {
+	unlisten(stream: Subscriber, name: string): void {
 		const channel = this.#channels.get(name)
-		if (channel === undefined || !channel.has(stream.session)) return
-		this.#fanOut.flush()
-		stream.channels = stream.channels.filter((other) => other !== channel)
-		this.#remove(stream, channel)
+		if (channel === undefined || !channel.has(stream.writer)) return
+		beginWork()
+		try {
+			this.#fanOut.flush()
+			if (stream.closed) return
+			this.#rememberLeft(stream, channel)
+			stream.channels = stream.channels.filter((other) => other !== channel)
+			this.#remove(stream, channel)
+		} finally {
+			endWork()
+		}
 	}
 
 	/** The stream has ended. */
-	left(stream: ManagedStream): void {
+	leave(stream: Subscriber): void {
 		for (const channel of stream.channels) this.#remove(stream, channel)
 	}
 
 	/** @throws Error if the channel has a provider already. */
-	provide(name: string, provider: EvChannelProvider): EvChannelSource {
+	provide(name: string, given: EvChannelProvider): EvChannelSource {
+		checkName(name)
 		const channel = this.#channels.get(name) ?? this.#add(name)
 		if (channel.provider !== undefined) {
 			throw new Error(
 				`The channel "${name}" has a provider already. Close that state first, or use another channel.`,
 			)
 		}
+		const { snapshot } = given
+		const provider = snapshot === undefined ? {} : { snapshot: inItsContext(snapshot.bind(given)) }
 		channel.provider = provider
 		return {
-			broadcast: (message) => this.#broadcast(channel, new Frame(encodeMessage(message))),
+			broadcast: (message) => {
+				if (channel.provider === provider) this.#broadcast(channel, this.#unnumbered(message))
+			},
 			close: () => {
 				if (channel.provider !== provider) return
 				channel.provider = undefined
@@ -150,8 +188,10 @@ export class Hub implements LogReceiver, ReplayContext {
 	}
 
 	/** Tells a stream for which messages were left out where it goes on. */
-	recovered(stream: ManagedStream): void {
-		this.#reset(stream, this.delivered, 'slow')
+	recovered(stream: Subscriber): void {
+		const { replaying } = stream
+		// What a replay writes waits for the client, so nothing of it was left out: it goes on where it is.
+		this.#reset(stream, replaying?.holds === true ? replaying.position : this.delivered, 'slow')
 	}
 
 	/** Writes the messages of this tick now. */
@@ -159,10 +199,20 @@ export class Hub implements LogReceiver, ReplayContext {
 		this.#fanOut.flush()
 	}
 
-	mayGet(stream: ManagedStream, entry: LogEntry): boolean {
+	mayGet(stream: Subscriber, entry: LogEntry): boolean {
 		if (entry.except !== undefined && entry.except === stream.id) return false
 		const filter = this.#filters.get(entry)
 		return filter === undefined || this.#passes(filter, stream)
+	}
+
+	/** Tells a live stream on whose channels nothing was delivered since `silentSince` where it stands now. */
+	refreshPosition(stream: Subscriber, silentSince: number): void {
+		const { delivered } = this
+		if (delivered === undefined || stream.replaying !== undefined || stream.writer.behind) return
+		if (stream.channels.length === 0 || stream.told === delivered) return
+		if (stream.channels.some(({ lastDelivery }) => lastDelivery > silentSince)) return
+		this.#fanOut.flush()
+		if (stream.writer.writeCorked(positionFrame(delivered), now())) stream.told = delivered
 	}
 
 	count(what: 'replays' | 'resets'): void {
@@ -174,24 +224,27 @@ export class Hub implements LogReceiver, ReplayContext {
 	}
 
 	deliver(entry: LogEntry): void {
-		this.delivered = entry
-		const filter = this.#filter
-		if (filter !== undefined && this.#settings.retention !== undefined) this.#filters.set(entry, filter)
-		const channel = this.#channels.get(entry.channel)
-		if (channel === undefined) return
-		for (const joining of channel.joining.values()) joining.live(entry)
-		if (channel.listeners.size === 0) return
-		const frame = this.#settings.retention === undefined ? new Frame(entry.payload) : frameOf(entry)
-		if (entry.except === undefined && filter === undefined) this.#fanOut.push(channel, frame)
-		else this.#deliverTo(channel, entry, frame, filter)
+		beginWork()
+		try {
+			this.#deliver(entry)
+		} finally {
+			endWork()
+		}
 	}
 
 	reset(name: string, position: LogPosition, reason: ResetReason): void {
+		// Positions of the epoch before count for nothing any more.
+		if (this.delivered?.epoch !== position.epoch) this.delivered = position
 		const channel = this.#channels.get(name)
 		if (channel === undefined) return
-		this.#fanOut.flush()
-		for (const joining of channel.joining.values()) joining.gap(channel, position)
-		for (const stream of channel.listeners.values()) this.#reset(stream, position, reason)
+		beginWork()
+		try {
+			this.#fanOut.flush()
+			for (const replaying of channel.replaying.values()) replaying.gap(position)
+			for (const stream of channel.listeners.values()) this.#reset(stream, position, reason)
+		} finally {
+			endWork()
+		}
 	}
 
 	error(error: unknown): void {
@@ -200,26 +253,64 @@ export class Hub implements LogReceiver, ReplayContext {
 
 	close(): Awaitable<void> {
 		this.#channels.clear()
+		this.#expiry?.stop()
 		return this.#log.close()
 	}
 
-	#deliverTo(
-		channel: Channel<ManagedStream>,
-		{ except }: LogEntry,
-		frame: Frame,
-		filter: Filter | undefined,
-	): void {
+	#listen(stream: Subscriber, name: string, last: number, greeting: Frame | undefined): void {
+		// First, as it may end streams that are too slow: this one, or the channel's last listener and the channel.
 		this.#fanOut.flush()
-		const left = except === undefined ? undefined : this.#find(except)
-		const time = now()
-		for (const [connection, stream] of channel.listeners) {
-			if (stream === left || (filter !== undefined && !this.#passes(filter, stream))) continue
-			if (connection.writeCorked(frame, time)) this.#fanOut.deliveries++
+		if (stream.closed) return
+		const channel = this.#channels.get(name) ?? this.#add(name)
+		const { writer } = stream
+		if (channel.has(writer)) return
+		// A spread would leave room for sixteen more, which every idle stream would keep.
+		stream.channels = stream.channels.concat(channel)
+		this.#subscribe(channel)
+		if (greeting !== undefined) writer.writeNewest(channel, greeting, now())
+		if (stream.closed) return
+		if (this.ownsIds) {
+			stream.replaying ??= new Replay(this, stream)
+			stream.replaying.add(channel, last)
+		} else {
+			channel.listeners.set(writer, stream)
 		}
 	}
 
+	#deliver(entry: LogEntry): void {
+		this.delivered = entry
+		const filter = this.#filter === undefined ? undefined : inItsContext(this.#filter)
+		// What the filter sends itself is another message.
+		this.#filter = undefined
+		if (filter !== undefined && this.ownsIds) this.#filters.set(entry, filter)
+		const channel = this.#channels.get(entry.channel)
+		if (channel === undefined) return
+		// What is hidden from some does not tell them where they stand.
+		const isForAll = entry.except === undefined && filter === undefined
+		if (this.ownsIds && isForAll) channel.lastDelivery = now()
+		if (channel.replaying.size > 0) for (const replaying of channel.replaying.values()) replaying.live(entry)
+		if (channel.listeners.size === 0) return
+		const frame = this.ownsIds ? frameOf(entry) : new Frame(entry.payload)
+		if (isForAll) this.#fanOut.push(channel, frame)
+		else this.#fanOut.pushTo(channel, frame, () => this.#selection(channel, entry.except, filter))
+	}
+
+	/** Asks the filter about each listener, outside of any loop that writes. */
+	#selection(
+		channel: Channel,
+		except: string | undefined,
+		filter: Filter | undefined,
+	): (writer: ClientWriter) => boolean {
+		const left = except === undefined ? undefined : this.#streams.find(except)?.writer
+		if (filter === undefined) return (writer) => writer !== left
+		const allowed = new Set<ClientWriter>()
+		for (const [writer, stream] of [...channel.listeners])
+			if (this.#passes(filter, stream)) allowed.add(writer)
+		return (writer) => writer !== left && allowed.has(writer)
+	}
+
 	/** A filter may keep a secret: one that throws shows nothing. */
-	#passes(filter: Filter, stream: ManagedStream): boolean {
+	#passes(filter: Filter, stream: Subscriber): boolean {
 		try {
 			return filter(stream) === true
 		} catch (error) {
@@ -228,31 +319,70 @@ export class Hub implements LogReceiver, ReplayContext {
 		}
 	}
 
-	#broadcast(channel: Channel<ManagedStream>, frame: Frame): void {
-		this.#fanOut.flush()
-		const time = now()
-		for (const connection of channel.listeners.keys()) {
-			if (connection.writeNewest(channel, frame, time)) this.#fanOut.deliveries++
-		}
-		// They have had a snapshot; what came since is theirs too, however long the log takes.
-		for (const connection of channel.joining.keys()) {
-			if (connection.writeNewest(channel, frame, time)) this.#fanOut.deliveries++
+	#broadcast(channel: Channel, frame: Frame): void {
+		beginWork()
+		try {
+			this.#fanOut.flush()
+			const time = now()
+			for (const writer of channel.listeners.keys()) {
+				if (writer.writeNewest(channel, frame, time)) this.#fanOut.deliveries++
+			}
+			// They have had a snapshot; what came since is theirs too, however long the log takes.
+			for (const writer of channel.replaying.keys()) {
+				if (writer.writeNewest(channel, frame, time)) this.#fanOut.deliveries++
+			}
+		} finally {
+			endWork()
 		}
 	}
 
-	#reset(stream: ManagedStream, position: LogPosition | undefined, reason: ResetReason): void {
+	#reset(stream: Subscriber, position: LogPosition | undefined, reason: ResetReason): void {
 		this.resets++
-		const known = this.#settings.retention === undefined ? undefined : position
-		stream.session.writeCorked(resetFrame(known, reason), now())
+		const known = this.ownsIds ? position : undefined
+		if (this.ownsIds) {
+			stream.told = known
+			restartAt(stream, known)
+		}
+		stream.writer.writeCorked(resetFrame(known, reason), now())
 	}
 
-	#add(name: string): Channel<ManagedStream> {
-		const channel = new Channel<ManagedStream>(name)
+	/** So that it does not get twice what it has, if it listens to the channel again. */
+	#rememberLeft(stream: Subscriber, channel: Channel): void {
+		if (!this.ownsIds || stream.lastEventId === undefined) return
+		const { replaying } = stream
+		const has = replaying?.holds === true ? replaying.positionOf(channel) : this.delivered
+		if (has === undefined) return
+		stream.past ??= { restart: undefined, left: new Map() }
+		const { left } = stream.past
+		left.set(channel.name, has)
+		const [oldest] = left.size > MOST_LEFT ? left.keys() : []
+		if (oldest !== undefined) left.delete(oldest)
+	}
+
+	/** @throws EvMaxListenerError */
+	#requireRoom(name: string): void {
+		const listeners = this.#channels.get(name)?.size ?? 0
+		if (listeners >= this.#settings.maxListeners) throw new EvMaxListenerError(listeners, name)
+	}
+
+	#greeting(name: string): Frame | undefined {
+		const snapshot = this.#channels.get(name)?.provider?.snapshot?.()
+		return snapshot === undefined ? undefined : this.#unnumbered(snapshot)
+	}
+
+	/** A frame that is not in the log. @throws EvInvalidMessageError if it brings an id that belongs to the log. */
+	#unnumbered(message: EvMessage): Frame {
+		if (this.ownsIds) refuseId(message.id)
+		return new Frame(encodeMessage(message))
+	}
+
+	#add(name: string): Channel {
+		const channel = new Channel(name)
 		this.#channels.set(name, channel)
 		return channel
 	}
 
-	#subscribe(channel: Channel<ManagedStream>): void {
+	#subscribe(channel: Channel): void {
 		if (channel.since !== undefined) return
 		const since = this.#log.subscribe(channel.name)
 		channel.since = since
@@ -262,7 +392,7 @@ export class Hub implements LogReceiver, ReplayContext {
 				if (channel.since === since) channel.since = position
 			},
 			(error: unknown) => {
-				// Who left before it was certain has nothing to be told.
+				// Nobody may be listening any more: then there is nothing to report.
 				if (channel.since !== since || this.#channels.get(channel.name) !== channel) return
 				channel.since = undefined
 				this.#log.unsubscribe(channel.name)
@@ -271,19 +401,41 @@ export class Hub implements LogReceiver, ReplayContext {
 		)
 	}
 
-	#remove(stream: ManagedStream, channel: Channel<ManagedStream>): void {
-		const { session: connection } = stream
-		channel.listeners.delete(connection)
-		channel.joining.get(connection)?.leave(channel)
-		connection.forgetNewest(channel)
+	#remove(stream: Subscriber, channel: Channel): void {
+		const { writer } = stream
+		channel.listeners.delete(writer)
+		channel.replaying.get(writer)?.leave(channel)
+		writer.forgetNewest(channel)
 		if (channel.size > 0) return
-		if (channel.since !== undefined) this.#log.unsubscribe(channel.name)
+		if (channel.since !== undefined) this.#unsubscribe(channel)
 		channel.since = undefined
 		this.#forgetIfUnused(channel)
 	}
 
-	#forgetIfUnused(channel: Channel<ManagedStream>): void {
+	/** A stream that ends must leave all its channels, whatever an adapter does. */
+	#unsubscribe({ name }: Channel): void {
+		try {
+			this.#log.unsubscribe(name)
+		} catch (error) {
+			this.onError(error)
+		}
+	}
+
+	#forgetIfUnused(channel: Channel): void {
 		if (channel.size > 0 || channel.provider !== undefined) return
 		if (this.#channels.get(channel.name) === channel) this.#channels.delete(channel.name)
 	}
+}
+
+/** With history ids are positions in the log, which no other id may overwrite. @throws EvInvalidMessageError */
+export function refuseId(id: string | undefined): void {
+	if (id === undefined) return
+	throw new EvInvalidMessageError(
+		'With history ids are positions in the log: send the message without an id.',
+	)
+}
+
+/** @throws TypeError if the name is not a string. */
+export function checkName(name: unknown): asserts name is string {
+	if (typeof name !== 'string') throw new TypeError(`A channel's name must be a string, not ${typeof name}.`)
 }

@@ -1,5 +1,5 @@
 export type { EvAdapter, EvStateAdapter } from './adapter.js'
-export type { EvChannelProvider, EvChannelSource } from './channel.js'
+export type { EvChannelData, EvChannelProvider, EvChannelSource } from './channel.js'
 export {
 	EvClosedError,
 	EvConflictError,
@@ -12,6 +12,7 @@ export {
 	EvUnavailableError,
 } from './errors.js'
 export { Evstream } from './evstream.js'
+export { encodeJson } from './json.js'
 export type {
 	Awaitable,
 	ChannelLog,
@@ -28,6 +29,7 @@ export { EvStreamManager } from './manager.js'
 export type { EvManagerOptions } from './manager-options.js'
 export { MemoryLog } from './memory-log.js'
 export { MemoryStateStore } from './memory-state-store.js'
+export { safeOnError } from './safe-on-error.js'
 export type {
 	CommitResult,
 	OperationId,
@@ -43,6 +45,7 @@ export type {
 	EvAuthenticationOptions,
 	EvCloseReason,
 	EvConnectionOptions,
+	EvData,
 	EvEventsType,
 	EvHistoryOptions,
 	EvListenOptions,
@@ -55,6 +58,7 @@ export type {
 	EvResponse,
 	EvRetention,
 	EvSendOptions,
+	EvSendParameters,
 	EvSlowPolicy,
 	EvSource,
 	EvVerifyResult,

@@ -49,20 +49,44 @@ export type ResetReason =
 	/** This instance missed messages and the log could not give them any more. */
 	| 'gap'
 
-/** What a read gives. */
+/**
+ * One page of a read. A log bounds it by entries and by bytes, so that a page of large messages is no larger in memory
+ * than one of small ones; it has at least one entry if there is one.
+ */
 export interface LogPage {
-	/** Everything up to here, on the channels asked for, is in `entries` or was before the start. */
+	/**
+	 * Everything up to here, on the channels asked for, is in `entries` or was before the start. The `seq` of the last
+	 * entry if there is `more`, else the head of the log.
+	 */
 	readonly upTo: LogPosition
 	/** In order of `seq`. Empty if `reset` is set. */
 	readonly entries: readonly LogEntry[]
-	/** There is more after `upTo`: read on from there. */
+	/** There is more after `upTo`. To read on, pass `{ after: page.upTo, since: page.since }`. */
 	readonly more: boolean
-	/** Set if the log cannot give everything after the start: then it gives nothing. */
+	/**
+	 * Set on a page with `more` if the read began with `last` or had a `since`: where each channel begins. What is
+	 * appended between two pages is read on as well: the newest entries as of the first page, then everything after.
+	 */
+	readonly since?: ReadonlyMap<string, number> | undefined
+	/** Set if the log cannot return everything after the start: then it returns nothing. */
 	readonly reset?: ResetReason | undefined
 }
 
-/** Where a read begins: after a position, or a number of the newest entries of each channel (0: none). */
-export type LogStart = { readonly after: LogPosition } | { readonly last: number }
+/** Where a read begins. */
+export type LogStart =
+	| {
+			/** Every entry after this position. */
+			readonly after: LogPosition
+			/**
+			 * Of a channel named here only entries after this `seq` are asked for, and what lies before it does not count
+			 * as missing.
+			 */
+			readonly since?: ReadonlyMap<string, number> | undefined
+	  }
+	| {
+			/** How many of the newest entries of each channel; a channel that is not in the map: none. */
+			readonly last: number | ReadonlyMap<string, number>
+	  }
 
 /** Who gets what a log delivers. Every call happens in the log's order; none of them may throw. */
 export interface LogReceiver {
@@ -82,6 +106,8 @@ export interface LogRetention {
 	readonly size: number
 	/** How long, in ms. */
 	readonly ttl: number
+	/** The bytes its entries may take. Without it there is no such bound. */
+	readonly maxBytes?: number | undefined
 }
 
 /** @see {@link LogPosition} for the vocabulary. */
@@ -103,7 +129,7 @@ export interface ChannelLog {
 	unsubscribe(channel: string): void
 	/**
 	 * Reads the channels merged by `seq`. Complete or nothing: if the log cannot prove that it still has
-	 * everything after the start it gives `reset`. It may stop early (`more`) to bound its memory.
+	 * everything after the start it returns `reset`. It stops early (`more`) to bound the page.
 	 */
 	read(channels: readonly string[], start: LogStart): Awaitable<LogPage>
 	/** Hands a message for a stream to the other instances. */
@@ -116,6 +142,8 @@ export interface ChannelLog {
 export interface LogOptions {
 	/** How much to keep of the channel. Asked at each append. */
 	retention(channel: string): LogRetention
+	/** The bytes the entries of all channels may take, for a log that keeps them in this process. Default: no such bound. */
+	readonly maxTotalBytes?: number | undefined
 	/** Begins the ids of this instance's streams, up to and with their last `-`: where `direct` finds them. */
 	readonly instance: string
 	/** Clients resume by positions. If not, a log keeps only what it needs to repair its own holes. */

@@ -1,34 +1,25 @@
-import type { Channel } from './channel.js'
-import type { Replay } from './replay.js'
-import type { Session, SessionHost } from './session.js'
-import type { EvCloseReason, EvListenOptions, EvManagedStream } from './types.js'
-
-/** What a managed stream needs of its manager. */
-export interface StreamManager {
-	readonly idPrefix: string
-	/** With history ids are positions in the log, which no other id may overwrite. */
-	readonly ownsIds: boolean
-	flush(): void
-	listen(stream: ManagedStream, name: string, options: EvListenOptions): void
-	unlisten(stream: ManagedStream, name: string): void
-	left(stream: ManagedStream, reason: EvCloseReason): void
-	gone(stream: ManagedStream): void
-	recovered(stream: ManagedStream): void
-}
+import type { Channel, Past, Replaying, Subscriber } from './channel.js'
+import type { Frame } from './frame.js'
+import { type Hub, refuseId } from './hub.js'
+import type { LogPosition } from './log.js'
+import { Stream, type StreamSetup } from './stream.js'
+import type { StreamRegistry } from './stream-registry.js'
+import type { EvCloseReason, EvListenOptions, EvManagedStream, EvMessage } from './types.js'
+import { writeAll } from './write-all.js'
 
 const NONE: readonly never[] = []
 
 type Bound = { -readonly [Name in keyof EvManagedStream]?: EvManagedStream[Name] }
 
 /** The one implementation of {@link EvManagedStream}, which documents its members. */
-export class ManagedStream implements EvManagedStream, SessionHost {
-	readonly session: Session
-	/** The channels it listens to; once it has ended, those it listened to then. */
-	channels: readonly Channel<ManagedStream>[] = NONE
-	/** What it began to listen to in this tick. */
-	replay: Replay | undefined
+export class ManagedStream extends Stream implements EvManagedStream, Subscriber {
+	channels: readonly Channel[] = NONE
+	replaying: Replaying | undefined
+	told: LogPosition | undefined
+	past: Past | undefined
 	readonly number: number
-	readonly manager: StreamManager
+	readonly #registry: StreamRegistry<ManagedStream>
+	readonly #hub: Hub
 
 	// Bound when they are taken off for the first time. By `bind`: a closure of each stream would cost twice as much.
 	#message: EvManagedStream['message'] | undefined
@@ -36,36 +27,25 @@ export class ManagedStream implements EvManagedStream, SessionHost {
 	/** The others, which most streams never use. */
 	#others: Bound | undefined
 
-	constructor(manager: StreamManager, number: number, open: (host: SessionHost) => Session) {
-		this.manager = manager
+	constructor(registry: StreamRegistry<ManagedStream>, hub: Hub, number: number, setup: StreamSetup) {
+		super(setup)
+		this.#registry = registry
+		this.#hub = hub
 		this.number = number
-		this.session = open(this)
 	}
 
 	get id(): string {
-		return this.manager.idPrefix + this.number.toString(36)
-	}
-
-	get closed(): boolean {
-		return this.session.closed
-	}
-
-	get lastEventId(): string | undefined {
-		return this.session.lastEventId
-	}
-
-	get signal(): AbortSignal {
-		return this.session.signal
+		return this.#registry.idOf(this.number)
 	}
 
 	get authenticate(): EvManagedStream['authenticate'] {
 		this.#others ??= {}
-		this.#others.authenticate ??= this.session.authenticate.bind(this.session)
+		this.#others.authenticate ??= this.admit.bind(this)
 		return this.#others.authenticate
 	}
 
 	get message(): EvManagedStream['message'] {
-		this.#message ??= this.session.message.bind(this.session)
+		this.#message ??= this.writeMessage.bind(this)
 		return this.#message
 	}
 
@@ -82,57 +62,69 @@ export class ManagedStream implements EvManagedStream, SessionHost {
 
 	get drain(): EvManagedStream['drain'] {
 		this.#others ??= {}
-		this.#others.drain ??= this.session.drain.bind(this.session)
+		this.#others.drain ??= this.writer.drained.bind(this.writer)
 		return this.#others.drain
 	}
 
 	get from(): EvManagedStream['from'] {
 		this.#others ??= {}
-		this.#others.from ??= this.session.from.bind(this.session)
+		this.#others.from ??= writeAll.bind(undefined, this)
 		return this.#others.from
 	}
 
 	get close(): EvManagedStream['close'] {
 		this.#others ??= {}
-		this.#others.close ??= this.session.close.bind(this.session)
+		this.#others.close ??= this.endByApp.bind(this)
 		return this.#others.close
 	}
 
 	get onClose(): EvManagedStream['onClose'] {
 		this.#others ??= {}
-		this.#others.onClose ??= this.session.onClose.bind(this.session)
+		this.#others.onClose ??= this.whenEnded.bind(this)
 		return this.#others.onClose
 	}
 
-	get ownsIds(): boolean {
-		return this.manager.ownsIds
+	override frameOf(message: EvMessage): Frame {
+		if (this.#hub.ownsIds) refuseId(message.id)
+		return super.frameOf(message)
 	}
 
-	flush(): void {
-		this.manager.flush()
+	override flush(): void {
+		this.#hub.flush()
 	}
 
-	channelNames(): string[] {
+	override recovered(): void {
+		this.#hub.recovered(this)
+	}
+
+	/** Listens to a channel; see {@link EvManagedStream.listen}. */
+	subscribe(name: string, options: EvListenOptions): void {
+		this.#hub.listen(this, name, options)
+	}
+
+	/** Listens to the channel no more. */
+	unsubscribe(name: string): void {
+		this.#hub.unlisten(this, name)
+	}
+
+	protected override channelNames(): string[] {
 		return this.channels.map(({ name }) => name)
 	}
 
-	ended(reason: EvCloseReason): void {
-		this.manager.left(this, reason)
+	protected override onEnded(reason: EvCloseReason): void {
+		this.#hub.leave(this)
+		this.#registry.ended(this, reason)
 	}
 
-	gone(): void {
-		this.manager.gone(this)
-	}
-
-	recovered(): void {
-		this.manager.recovered(this)
+	protected override onResponseClosed(): void {
+		this.#registry.responseClosed(this)
 	}
 }
 
 function listen(this: ManagedStream, name: string, options: EvListenOptions = {}): void {
-	this.manager.listen(this, name, options)
+	this.subscribe(name, options)
 }
 
 function unlisten(this: ManagedStream, name: string): void {
-	this.manager.unlisten(this, name)
+	this.unsubscribe(name)
 }

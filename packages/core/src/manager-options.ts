@@ -24,8 +24,10 @@ export interface ManagerSettings {
 	readonly maxListeners: number
 	readonly connection: ConnectionSettings
 	readonly adapter: EvAdapter | undefined
-	/** Undefined without history. */
+	/** How much is kept of a channel. Undefined without history. */
 	readonly retention: ((channel: string) => LogRetention) | undefined
+	/** The bytes that the history of all channels may take in memory. Undefined without history. */
+	readonly maxTotalBytes: number | undefined
 }
 
 /**
@@ -39,12 +41,14 @@ export function managerSettings(options: EvManagerOptions): ManagerSettings {
 	if (adapter !== undefined && typeof adapter?.openLog !== 'function') {
 		throw new TypeError('adapter must be an adapter for channels, like EvRedisAdapter.')
 	}
+	const kept = history === undefined ? undefined : historySettings(history)
 	return {
 		id: id === '' ? '' : `${id}-`,
 		maxConnection: count('maxConnection', maxConnection, 0),
 		maxListeners: count('maxListeners', maxListeners, 0),
 		connection: connectionSettings(options),
 		adapter,
-		retention: history === undefined ? undefined : historySettings(history),
+		retention: kept?.retention,
+		maxTotalBytes: kept?.maxTotalBytes,
 	}
 }

@@ -1,24 +1,22 @@
 import { randomUUID } from 'node:crypto'
-import { Gate } from './authentication.js'
-import type { EvChannelProvider, EvChannelSource } from './channel.js'
-import { EvClosedError, EvInvalidMessageError, EvMaxConnectionsError } from './errors.js'
+import { Authenticator } from './authentication.js'
+import type { EvChannelData, EvChannelProvider, EvChannelSource } from './channel.js'
+import { EvClosedError, EvMaxConnectionsError } from './errors.js'
 import { encodeFields, encodeMessage, Frame, withId } from './frame.js'
-import { Hub } from './hub.js'
-import { ManagedStream, type StreamManager } from './managed-stream.js'
+import { checkName, Hub, refuseId } from './hub.js'
+import { ManagedStream } from './managed-stream.js'
 import { type EvManagerOptions, type ManagerSettings, managerSettings } from './manager-options.js'
-import { NodeTransport } from './node-transport.js'
-import { checkStreamOptions, connectionSettings, count } from './options.js'
+import { nodeTransport } from './node-response.js'
+import { checkStreamOptions, connectionSettings } from './options.js'
 import { formatPosition } from './position.js'
+import { PositionRefresh } from './position-refresh.js'
 import { NodeRequest, type RequestView, WebRequest } from './request.js'
-import { Session } from './session.js'
-import { drainStreams } from './shutdown.js'
-import { Timers } from './timers.js'
+import { StreamRegistry } from './stream-registry.js'
 import type { Transport, TransportOwner } from './transport.js'
 import type {
 	EvAuthenticatedWebStream,
 	EvAuthenticationOptions,
 	EvConnectionOptions,
-	EvListenOptions,
 	EvManagedStream,
 	EvManagerStats,
 	EvMessage,
@@ -26,6 +24,7 @@ import type {
 	EvRequest,
 	EvResponse,
 	EvSendOptions,
+	EvSendParameters,
 	EvWebStream,
 } from './types.js'
 import { WebTransport } from './web-transport.js'
@@ -46,14 +45,8 @@ import { WebTransport } from './web-transport.js'
  */
 export class EvStreamManager<Channels extends object = Record<string, unknown>> {
 	readonly #settings: ManagerSettings
+	readonly #registry: StreamRegistry<ManagedStream>
 	readonly #hub: Hub
-	readonly #timers = new Timers()
-	readonly #streams = new Map<number, ManagedStream>()
-	/** Streams that have ended, but whose response is not over. */
-	readonly #lingering = new Set<ManagedStream>()
-	readonly #streamManager: StreamManager
-	#nextNumber = 1
-	#slowDisconnects = 0
 	#closing: Promise<void> | undefined
 	#closed = false
 
@@ -63,25 +56,10 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 	 */
 	constructor(options: EvManagerOptions = {}) {
 		const settings = managerSettings(options)
-		const idPrefix = `${settings.id}${randomUUID().slice(0, 8)}-`
-		const hub = new Hub(settings, idPrefix, (id) => this.#find(id))
 		this.#settings = settings
-		this.#hub = hub
-		this.#streamManager = {
-			idPrefix,
-			ownsIds: settings.retention !== undefined,
-			flush: () => hub.flush(),
-			listen: (stream, name, listenOptions) => this.#listen(stream, name, listenOptions),
-			unlisten: (stream, name) => hub.unlisten(stream, name),
-			left: (stream, reason) => {
-				hub.left(stream)
-				this.#streams.delete(stream.number)
-				this.#lingering.add(stream)
-				if (reason === 'slow' || reason === 'stalled') this.#slowDisconnects++
-			},
-			gone: (stream) => this.#lingering.delete(stream),
-			recovered: (stream) => hub.recovered(stream),
-		}
+		this.#registry = new StreamRegistry(`${settings.id}${randomUUID().slice(0, 8)}-`, settings.maxConnection)
+		this.#hub = new Hub(settings, this.#registry)
+		if (this.#hub.ownsIds) this.#registry.whileBusy(new PositionRefresh(this.#hub, this.#registry))
 	}
 
 	/**
@@ -98,7 +76,7 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 		res: EvResponse,
 		options: EvOptions<Req> = {},
 	): EvManagedStream<Channels> {
-		return this.#create(new NodeRequest(req), options, (owner) => new NodeTransport(req, res, owner))
+		return this.#create(new NodeRequest(req), options, (owner) => nodeTransport(req, res, owner))
 	}
 
 	/**
@@ -157,12 +135,10 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 	 * @throws TypeError if the name is not a string, or `filter` is given while there is an adapter.
 	 */
 	send<Name extends keyof Channels & string>(
-		name: Name,
-		message: EvMessage<Channels[Name]>,
-		options: EvSendOptions = {},
-	): Promise<string | undefined> {
-		if (typeof name !== 'string')
-			throw new TypeError(`A channel's name must be a string, not ${typeof name}.`)
+		...parameters: EvSendParameters<Channels, Name>
+	): Promise<string | undefined>
+	send(name: string, message: EvMessage, options: EvSendOptions = {}): Promise<string | undefined> {
+		checkName(name)
 		if (options.filter !== undefined && this.#settings.adapter !== undefined) {
 			throw new TypeError(
 				'filter works in one process only: other instances could not apply it. Use except, or a channel.',
@@ -192,24 +168,28 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 	 *
 	 * @throws Error if the channel has a provider already.
 	 */
-	provide(name: keyof Channels & string, provider: EvChannelProvider): EvChannelSource {
+	provide<Name extends keyof Channels & string>(
+		name: Name,
+		provider: EvChannelProvider<EvChannelData<Channels, Name>>,
+	): EvChannelSource<EvChannelData<Channels, Name>> {
 		return this.#hub.provide(name, provider)
 	}
 
 	/** Counters, as a plain object. */
 	stats(): EvManagerStats {
 		const hub = this.#hub
-		let bufferedBytes = 0
-		for (const { session } of this.#streams.values()) bufferedBytes += session.waiting
+		const registry = this.#registry
 		const { adapter } = this.#settings
 		return {
-			connections: this.#streams.size,
+			connections: registry.size,
+			ending: registry.ending,
 			channels: hub.channels,
 			listeners: hub.listeners,
 			sent: hub.sent,
 			deliveries: hub.deliveries,
-			bufferedBytes,
-			slowDisconnects: this.#slowDisconnects,
+			bufferedBytes: registry.bufferedBytes,
+			historyBytes: hub.historyBytes,
+			slowDisconnects: registry.slowDisconnects,
 			replays: hub.replays,
 			resets: hub.resets,
 			...(adapter === undefined ? {} : { adapter: adapter.stats() }),
@@ -225,15 +205,24 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 	 * @throws RangeError if `drainMs` is negative.
 	 */
 	close({ drainMs = 0 }: { drainMs?: number | undefined } = {}): Promise<void> {
+		if (typeof drainMs !== 'number') {
+			throw new TypeError(`drainMs must be a number of milliseconds, not ${typeof drainMs}.`)
+		}
 		if (!(drainMs >= 0 && drainMs < Number.POSITIVE_INFINITY)) {
 			throw new RangeError(`drainMs must be 0 or more ms, not ${drainMs}.`)
 		}
-		this.#closing ??= this.#close(drainMs)
+		if (this.#closing !== undefined) return this.#closing
+		// Set before the first stream ends: its callbacks may close the manager too.
+		let close: ((closed: Promise<void>) => void) | undefined
+		this.#closing = new Promise((resolve) => {
+			close = resolve
+		})
+		close?.(this.#close(drainMs))
 		return this.#closing
 	}
 
 	async #close(drainMs: number): Promise<void> {
-		await drainStreams([...this.#streams.values()], this.#lingering, this.#timers, drainMs)
+		await this.#registry.drain(drainMs)
 		this.#closed = true
 		await this.#hub.close()
 	}
@@ -242,10 +231,9 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 		if (this.#closed) throw new EvClosedError('The manager')
 		const fields = encodeFields(message)
 		const { id } = message
-		const { ownsIds } = this.#streamManager
+		const { ownsIds } = this.#hub
 		if (ownsIds) refuseId(id)
 		const accepted = this.#hub.append(name, id === undefined ? fields : withId(fields, id), options)
-		this.#hub.sent++
 		// Awaiting what is there already would only cost a turn of the microtask queue.
 		const position = accepted instanceof Promise ? await accepted : accepted
 		return ownsIds ? formatPosition(position) : id
@@ -253,11 +241,11 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 
 	async #to(id: string, message: EvMessage): Promise<boolean> {
 		if (this.#closed) throw new EvClosedError('The manager')
-		if (this.#streamManager.ownsIds) refuseId(message.id)
+		if (this.#hub.ownsIds) refuseId(message.id)
 		const payload = encodeMessage(message)
-		const stream = this.#find(id)
+		const stream = this.#registry.find(id)
 		if (stream !== undefined) {
-			stream.session.say(new Frame(payload))
+			stream.writeInOrder(new Frame(payload))
 			return true
 		}
 		await this.#hub.forward(id, payload)
@@ -274,44 +262,18 @@ export class EvStreamManager<Channels extends object = Record<string, unknown>> 
 		const settings = overrides(options)
 			? connectionSettings(options, this.#settings.connection)
 			: this.#settings.connection
-		if (this.#streams.size >= this.#settings.maxConnection)
-			throw new EvMaxConnectionsError(this.#streams.size)
-		const gate = Gate.of(options.authentication, request, settings.onError)
-		const number = this.#nextNumber++
-		const stream = new ManagedStream(
-			this.#streamManager,
-			number,
-			(host) => new Session(gate, options.maxAge, settings, this.#timers, connect, host),
-		)
-		if (!stream.closed) this.#streams.set(number, stream)
+		const registry = this.#registry
+		if (registry.isFull) throw new EvMaxConnectionsError(registry.size + registry.ending)
+		const stream = new ManagedStream(registry, this.#hub, registry.nextNumber(), {
+			settings,
+			timers: registry.timers,
+			authenticator: Authenticator.of(options.authentication, request, settings.onError),
+			connect,
+		})
+		registry.add(stream)
+		stream.start(options.maxAge)
 		return stream
 	}
-
-	#listen(stream: ManagedStream, name: string, { last = 0 }: EvListenOptions): void {
-		if (typeof name !== 'string')
-			throw new TypeError(`A channel's name must be a string, not ${typeof name}.`)
-		if (count('last', last, 0) > 0 && !this.#streamManager.ownsIds) {
-			throw new TypeError('last needs a manager with history.')
-		}
-		if (stream.closed) return
-		stream.session.requireLetIn(`listen to "${name}"`)
-		this.#hub.listen(stream, name, last)
-	}
-
-	#find(id: string): ManagedStream | undefined {
-		const { idPrefix } = this.#streamManager
-		if (!id.startsWith(idPrefix)) return undefined
-		const stream = this.#streams.get(Number.parseInt(id.slice(idPrefix.length), 36))
-		// `parseInt` reads what only begins like a number.
-		return stream?.id === id ? stream : undefined
-	}
-}
-
-function refuseId(id: string | undefined): void {
-	if (id === undefined) return
-	throw new EvInvalidMessageError(
-		'With history ids are positions in the log: send the message without an id.',
-	)
 }
 
 function overrides(options: EvConnectionOptions): boolean {

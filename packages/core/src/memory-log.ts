@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { KeptEntries, Line } from './kept-entries.js'
 import type {
 	ChannelLog,
 	LogEntry,
@@ -9,47 +10,45 @@ import type {
 	LogStart,
 	ResetReason,
 } from './log.js'
+import { type Cursor, mergePage } from './merge.js'
+import { now } from './timers.js'
 
-/** The most entries one read gives; a reader that is far behind reads on. */
-const PAGE = 1_000
-
-interface Kept {
-	readonly entry: LogEntry
-	readonly time: number
-}
-
-/** One channel's newest entries, oldest first from `start`. */
-interface Line {
-	kept: Kept[]
-	start: number
-	/** The `seq` of its newest message, kept or not; for a new channel the floor, as it may have been forgotten. */
-	last: number
-	/** When that came. */
-	time: number
-	ttl: number
-}
+/**
+ * How much longer than its `ttl` a silent channel is known, in ms. Positions younger than that never lie below the
+ * floor: a live stream whose channels are silent is given a new one more often.
+ */
+const GRACE = 120_000
 
 /**
  * The log of one process, and the specification of every other {@link ChannelLog}. Synchronous: an appended
- * message has been delivered when `append` returns.
+ * message has been delivered when `append` returns. No call holds the event loop for long: a read returns one page,
+ * and what has expired is dropped a part at a time.
  *
  * Channels that came and went are forgotten once nothing of them is kept. `#floor` is the highest `seq` that was
- * forgotten that way: about an unknown channel, positions from there on are known to have missed nothing.
+ * forgotten that way: a position at or above it has missed nothing on a channel the log does not know.
  */
 export class MemoryLog implements ChannelLog {
 	readonly #receiver: LogReceiver
 	readonly #options: LogOptions
 	readonly #clock: () => number
 	readonly #epoch = randomUUID().replaceAll('-', '').slice(0, 12)
-	/** The first one is the next to be looked at: may it be forgotten? */
 	readonly #lines = new Map<string, Line>()
+	/** The same in no order: they are looked at in turn. */
+	readonly #round: Line[] = []
+	/** The index of the next one. */
+	#next = 0
+	readonly #kept: KeptEntries
 	#seq = 0
 	#floor = 0
 
-	constructor(receiver: LogReceiver, options: LogOptions, clock: () => number = Date.now) {
+	/**
+	 * @param clock - The time in ms. It must never go back.
+	 */
+	constructor(receiver: LogReceiver, options: LogOptions, clock: () => number = now) {
 		this.#receiver = receiver
 		this.#options = options
 		this.#clock = clock
+		this.#kept = new KeptEntries(options.maxTotalBytes ?? Number.POSITIVE_INFINITY)
 	}
 
 	get position(): LogPosition {
@@ -61,24 +60,27 @@ export class MemoryLog implements ChannelLog {
 		return this.#lines.size
 	}
 
+	/** The bytes of the entries that are kept: the UTF-8 bytes of each payload, and 200 more for each entry. */
+	get bytes(): number {
+		return this.#kept.bytes
+	}
+
 	append(channel: string, payload: string, except?: string): LogPosition {
-		const { size, ttl } = this.#options.retention(channel)
-		const time = this.#clock()
-		const line = this.#lines.get(channel) ?? { kept: [], start: 0, last: this.#floor, time, ttl }
-		const seq = ++this.#seq
-		const entry: LogEntry = { channel, epoch: this.#epoch, seq, prev: line.last, payload, except }
-		line.last = seq
-		line.time = time
-		line.ttl = ttl
-		if (size > 0) {
-			line.kept.push({ entry, time })
-			trim(line, size, time)
-		}
-		this.#lines.delete(channel)
-		this.#lines.set(channel, line)
-		this.#forgetSilent(time)
+		const entry = this.#options.resumable
+			? this.#keep(channel, payload, except)
+			: this.#forgetAtOnce(channel, payload, except)
 		this.#receiver.deliver(entry)
-		return { epoch: this.#epoch, seq }
+		return { epoch: this.#epoch, seq: entry.seq }
+	}
+
+	/**
+	 * Drops what has expired, a part of it. Each `append` does it for two channels: call this now and then so that
+	 * expired entries go also while nothing is appended.
+	 */
+	expire(): void {
+		const time = this.#clock()
+		let dropped = 0
+		for (let looked = 0; looked < 1_000 && dropped < 10_000; looked++) dropped += this.#look(time)
 	}
 
 	subscribe(): LogPosition {
@@ -88,88 +90,115 @@ export class MemoryLog implements ChannelLog {
 	unsubscribe(): void {}
 
 	read(channels: readonly string[], start: LogStart): LogPage {
-		const time = this.#clock()
-		if ('last' in start) {
-			const entries = channels.flatMap((channel) => this.#newest(channel, start.last, time))
-			entries.sort((a, b) => a.seq - b.seq)
-			return { upTo: this.position, entries, more: false }
-		}
-		const { after } = start
-		const reset = this.#unreadable(channels, after, time)
-		if (reset !== undefined) return { upTo: this.position, entries: [], more: false, reset }
-		const entries = channels.flatMap((channel) => this.#after(channel, after.seq, time))
-		entries.sort((a, b) => a.seq - b.seq)
-		const last = entries[PAGE - 1]
-		if (entries.length <= PAGE || last === undefined) return { upTo: this.position, entries, more: false }
-		return { upTo: { epoch: this.#epoch, seq: last.seq }, entries: entries.slice(0, PAGE), more: true }
+		return 'last' in start
+			? this.#readNewest(channels, start.last)
+			: this.#readAfter(channels, start.after, start.since)
 	}
 
 	direct(): void {}
 
 	close(): void {
 		this.#lines.clear()
+		this.#round.length = 0
+		this.#kept.clear()
 	}
 
-	#unreadable(channels: readonly string[], after: LogPosition, time: number): ResetReason | undefined {
-		if (after.epoch !== this.#epoch) return 'epoch'
-		if (after.seq > this.#seq) return 'future'
+	#keep(channel: string, payload: string, except: string | undefined): LogEntry {
+		const time = this.#clock()
+		const line = this.#lines.get(channel) ?? this.#add(channel)
+		const seq = ++this.#seq
+		const entry = { channel: line.channel, epoch: this.#epoch, seq, prev: line.last, payload, except }
+		line.last = seq
+		line.time = time
+		line.retention = this.#options.retention(channel)
+		this.#kept.add(line, entry, time)
+		// Two others for each message, so that nothing grows for ever.
+		this.#look(time)
+		this.#look(time)
+		return entry
+	}
+
+	/** Nobody comes back with a position, so nothing is known of any channel. */
+	#forgetAtOnce(channel: string, payload: string, except: string | undefined): LogEntry {
+		const prev = this.#seq++
+		this.#floor = this.#seq
+		return { channel, epoch: this.#epoch, seq: this.#seq, prev, payload, except }
+	}
+
+	#readAfter(
+		channels: readonly string[],
+		after: LogPosition,
+		since: ReadonlyMap<string, number> | undefined,
+	): LogPage {
+		if (after.epoch !== this.#epoch) return this.#reset('epoch')
+		if (after.seq > this.#seq) return this.#reset('future')
+		const time = this.#clock()
+		const cursors: Cursor[] = []
+		for (const channel of channels) {
+			const from = Math.max(after.seq, since?.get(channel) ?? 0)
+			const line = this.#lines.get(channel)
+			const cursor = line && cursorAt(line, line.after(from, time))
+			// The link to what came before the first kept entry shows whether anything between is missing.
+			if ((cursor?.entry.prev ?? line?.last ?? this.#floor) > from) return this.#reset('trimmed')
+			if (cursor !== undefined) cursors.push(cursor)
+		}
+		return this.#page(cursors, since)
+	}
+
+	#readNewest(channels: readonly string[], last: number | ReadonlyMap<string, number>): LogPage {
+		const time = this.#clock()
+		const cursors: Cursor[] = []
+		const since = new Map<string, number>()
 		for (const channel of channels) {
 			const line = this.#lines.get(channel)
-			if (line === undefined) {
-				if (after.seq < this.#floor) return 'trimmed'
-				continue
-			}
-			const first = this.#after(channel, after.seq, time)[0]
-			// The link to what came before the first kept entry shows whether anything between is missing.
-			if ((first?.prev ?? line.last) > after.seq) return 'trimmed'
+			const count = typeof last === 'number' ? last : (last.get(channel) ?? 0)
+			const cursor = line && cursorAt(line, Math.max(line.first(time), line.kept.length - count))
+			if (cursor !== undefined) cursors.push(cursor)
+			since.set(channel, cursor === undefined ? this.#seq : cursor.entry.seq - 1)
 		}
-		return undefined
+		return this.#page(cursors, since)
 	}
 
-	#after(channel: string, seq: number, time: number): LogEntry[] {
-		const line = this.#lines.get(channel)
-		if (line === undefined) return []
-		trim(line, Number.POSITIVE_INFINITY, time)
-		let low = line.start
-		let high = line.kept.length
-		while (low < high) {
-			const middle = (low + high) >> 1
-			if ((line.kept[middle]?.entry.seq ?? 0) <= seq) low = middle + 1
-			else high = middle
-		}
-		return line.kept.slice(low, low + PAGE + 1).map(({ entry }) => entry)
+	#page(cursors: Cursor[], since: ReadonlyMap<string, number> | undefined): LogPage {
+		const { entries, more } = mergePage(cursors)
+		const last = entries.at(-1)
+		if (!more || last === undefined) return { upTo: this.position, entries, more: false }
+		return { upTo: { epoch: this.#epoch, seq: last.seq }, entries, more, since }
 	}
 
-	#newest(channel: string, count: number, time: number): LogEntry[] {
-		const line = this.#lines.get(channel)
-		if (line === undefined || count === 0) return []
-		trim(line, Number.POSITIVE_INFINITY, time)
-		return line.kept.slice(Math.max(line.start, line.kept.length - count)).map(({ entry }) => entry)
+	#reset(reset: ResetReason): LogPage {
+		return { upTo: this.position, entries: [], more: false, reset }
 	}
 
-	/** Each append looks at the next two channels in turn, so nothing grows for ever. */
-	#forgetSilent(time: number): void {
-		let looked = 0
-		for (const [channel, line] of this.#lines) {
-			if (looked++ === 2 || line.last === this.#seq) return
-			this.#lines.delete(channel)
-			trim(line, Number.POSITIVE_INFINITY, time)
-			// One that keeps nothing is known for as long too: the floor resets who listens to any new channel.
-			if (line.start < line.kept.length || line.time > time - line.ttl) this.#lines.set(channel, line)
-			else this.#floor = Math.max(this.#floor, line.last)
-		}
+	#add(channel: string): Line {
+		const line = new Line(channel, this.#floor)
+		this.#lines.set(channel, line)
+		this.#round.push(line)
+		return line
+	}
+
+	/** Looks at the next channel: drops what has expired of it, and forgets it if it has been silent for long. */
+	#look(time: number): number {
+		if (this.#next >= this.#round.length) this.#next = 0
+		const line = this.#round[this.#next]
+		if (line === undefined) return 0
+		const dropped = this.#kept.trim(line, time)
+		// One that keeps nothing is known for as long too: the floor resets who listens to any new channel.
+		if (line.kept.length > 0 || line.time > time - line.retention.ttl - GRACE) this.#next++
+		else this.#forget(line)
+		return dropped
+	}
+
+	#forget(line: Line): void {
+		const last = this.#round.pop()
+		if (last !== undefined && last !== line) this.#round[this.#next] = last
+		this.#lines.delete(line.channel)
+		this.#floor = Math.max(this.#floor, line.last)
 	}
 }
 
-/** Keeps the newest `size` entries that are not too old. */
-function trim(line: Line, size: number, time: number): void {
-	const { kept, ttl } = line
-	let start = Math.max(line.start, kept.length - size)
-	while (start < kept.length && (kept[start]?.time ?? 0) <= time - ttl) start++
-	// Moved only when half of the array is dead, so that dropping costs a constant amount on average.
-	if (start > 32 && start * 2 > kept.length) {
-		line.kept = kept.slice(start)
-		start = 0
-	}
-	line.start = start
+/** A cursor on the entry of a channel at an index; `undefined` if there is none. */
+function cursorAt({ kept }: Line, index: number): Cursor | undefined {
+	const entry = kept.at(index)?.entry
+	return entry && { entry, index, kept }
 }

@@ -1,19 +1,21 @@
 import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import type { Frame } from './frame.js'
+import { PacedQueue } from './paced-queue.js'
 import { NodeRequest, type RequestView } from './request.js'
+import { bytesTakenByKernel } from './socket-progress.js'
 import { uncorkAtEndOfTick } from './tick.js'
-import { CACHE_CONTROL, CONTENT_TYPE, type Transport, type TransportOwner } from './transport.js'
-import type { EvRequest, EvResponse } from './types.js'
+import { type Answer, CONTENT_TYPE, HEAD, hasBody, type Transport, type TransportOwner } from './transport.js'
+import { waitForTurn } from './waiting-responses.js'
 
 /*
- * A Node response can be written in two ways.
+ * A response of HTTP/1 can be written in two ways.
  *
  * Direct: the frame, already framed as a chunk of the chunked coding, goes to the socket. It saves what
  * `res.write` spends on each client (four pieces, a mixed writev, a nextTick), which is more than half of the
  * user time of a fan-out. It is correct only while all of these hold:
  *
- *   1. The response is Node's own HTTP/1 one. HTTP/2 has no socket to write to, other runtimes only look like Node.
+ *   1. The response is Node's own HTTP/1 one. Other runtimes only look like Node.
  *   2. Nobody replaced `res.write`. Compressors do; bytes written behind them corrupt what they produce.
  *   3. It is this response's turn on the socket: `res.socket` is null until earlier pipelined requests are
  *      answered, and the turn is over when the app ends the response.
@@ -25,101 +27,91 @@ import type { EvRequest, EvResponse } from './types.js'
  * at it again. The end of 3 is told by `prefinish`, which `res.end` emits before it returns. Asking the response each
  * time would be as right, but of a thousand of them none is in the processor's cache: it costs 4 % of a fan-out.
  *
- * Through the response: everything else goes through `res.write`, and a `flush` that a compressor put on the
- * response is called after it. After each such write the direct path is tried for: a pipelined response takes
- * it when its turn has come.
+ * Through the response: everything else goes through `res.write`, at the pace at which the response drains, and a
+ * `flush` that a compressor put on the response is called after it. After each such write the direct path is tried
+ * for: a pipelined response takes it when its turn has come.
  */
 
 /** As it was before anybody could replace it on one response. */
 const nativeWrite = ServerResponse.prototype.write
-
-const HEAD = { 'Content-Type': CONTENT_TYPE, 'Cache-Control': CACHE_CONTROL, 'X-Accel-Buffering': 'no' }
-/** HTTP/2 forbids the header, HTTP/1.0 has another meaning for it. */
-const HEAD_1_1 = { ...HEAD, Connection: 'keep-alive' }
+const nativeWriteHead = ServerResponse.prototype.writeHead
 
 /** Other runtimes offer `node:http` too, but their sockets do not carry what the response writes. */
 const isNode = process.release?.name === 'node' && !('bun' in process.versions) && !('Deno' in globalThis)
 
-/** The response of HTTP/1 or, by the compatibility API, HTTP/2. `flush` is there if a compressor put it there. */
-export type NodeResponse = EvResponse & { flush?: () => void; stream?: { destroyed: boolean } }
+const TRANSPORT: unique symbol = Symbol('evstream.transport')
 
-interface EmptyWritable {
-	write(chunk: '', done: () => void): unknown
-}
+/** `flush` is there if a compressor put it there. A symbol costs less than a closure for each listener. */
+export type Http1Response = ServerResponse & { flush?: () => void; [TRANSPORT]?: NodeTransport }
 
 export class NodeTransport implements Transport {
-	readonly #req: EvRequest
-	readonly #res: NodeResponse
+	readonly #req: IncomingMessage
+	readonly #res: Http1Response
+	readonly #owner: TransportOwner
 	/** The socket of the direct path; `undefined` while frames go through the response. */
 	#socket: Socket | undefined
 	#chunked = false
 	/** The socket this transport has corked in this tick. */
 	#corked: Socket | undefined
-	/** Through the response: bytes written since `res.write` asked to pause; -1 once it has drained, -2 if it never did. */
-	#refused = -2
-	/** Bytes written through the response. */
-	#through = 0
+	/** Made by the first frame that goes through the response. */
+	#through: PacedQueue | undefined
 	#onDrain: (() => void) | undefined
+	/** The last frame, once the stream has ended and while bytes wait. */
+	#ending: { last: Frame | null; leave: boolean } | undefined
 
-	constructor(req: EvRequest, res: NodeResponse, owner: TransportOwner) {
+	constructor(req: IncomingMessage, res: ServerResponse, owner: TransportOwner) {
 		this.#req = req
 		this.#res = res
-		const gone = owner.gone.bind(owner)
-		// On the response: behind a body parser the request never says `close`.
-		res.on('close', gone)
-		if (isNode && res instanceof ServerResponse) res.on('prefinish', this.#leaveSocket.bind(this))
-		// A pipelined response that has no socket yet is not told when the client leaves.
-		if (res.socket === null) {
-			const { socket } = req
-			socket.once('close', gone)
-			res.once('close', () => socket.off('close', gone))
+		this.#owner = owner
+		if (this.#res[TRANSPORT] !== undefined) {
+			throw new TypeError('This response carries a stream already. Create one stream for each request.')
 		}
+		this.#res[TRANSPORT] = this
+		// On the response: behind a body parser the request never says `close`.
+		res.on('close', closed)
+		if (isNode) res.on('prefinish', leaveSocket)
+		if (res.socket !== null || this.over) return
+		const turnHasCome = waitForTurn(req.socket, () => owner.responseClosed())
+		if (turnHasCome !== undefined) res.once('close', turnHasCome).once('socket', turnHasCome)
 	}
 
-	get request(): RequestView<EvRequest> {
+	get request(): RequestView<IncomingMessage> {
 		return new NodeRequest(this.#req)
 	}
 
-	/** The client was gone, or the response was over, before the stream began. */
 	get over(): boolean {
 		const res = this.#res
-		return (
-			res.destroyed === true ||
-			res.writableEnded ||
-			res.stream?.destroyed === true ||
-			(res.socket ?? this.#req.socket)?.destroyed === true
-		)
+		return res.destroyed === true || res.writableEnded || (res.socket ?? this.#req.socket)?.destroyed === true
 	}
 
 	get waiting(): number {
 		if (this.#socket !== undefined) return this.#socket.writableLength
-		const { writableLength } = this.#res
+		const through = this.#through
+		if (through === undefined) return this.#res.writableLength
 		// Behind a compressor bytes wait where nobody sees them; what was written since it asked to pause bounds them.
-		if (this.#refused > writableLength && this.#res.hasHeader('Content-Encoding')) return this.#refused
-		return writableLength
-	}
-
-	get exact(): boolean {
-		return this.#socket !== undefined
+		return through.waiting + Math.max(through.inFlight, this.#res.writableLength)
 	}
 
 	get behind(): boolean {
 		const socket = this.#socket
 		if (socket !== undefined) return socket.writableLength >= socket.writableHighWaterMark
-		return this.#refused >= 0
+		return this.#through?.paused === true
 	}
 
-	open(): void {
+	open(): boolean {
 		const res = this.#res
 		// The head and what the handler writes next become one system call.
 		const socket = socketOf(res)
 		if (socket !== undefined) this.#cork(socket)
-		if (!res.headersSent) res.writeHead(res.statusCode, headOf(this.#req, res))
-		// HTTP/2 has sent it by now.
-		if (res instanceof ServerResponse) res.flushHeaders()
+		if (!res.headersSent) res.writeHead(res.statusCode, headOf(res))
+		res.flushHeaders()
 		releaseRawHeaders(this.#req)
-		if (this.#req.method === 'HEAD') res.end()
-		else this.#choosePath()
+		if (!hasBody(this.#req.method, res.statusCode)) {
+			res.end()
+			return false
+		}
+		this.#choosePath()
+		return true
 	}
 
 	write(frame: Frame): boolean {
@@ -136,8 +128,13 @@ export class NodeTransport implements Transport {
 
 	uncork(): void {
 		const socket = this.#corked
+		if (socket === undefined) return
 		this.#corked = undefined
-		socket?.uncork()
+		try {
+			socket.uncork()
+		} catch (error) {
+			this.#owner.failed(error)
+		}
 	}
 
 	flush(): void {
@@ -149,44 +146,62 @@ export class NodeTransport implements Transport {
 
 	onDrain(callback: () => void): void {
 		const direct = this.#socket
-		if (direct === undefined && this.#refused >= 0) this.#onDrain = callback
+		if (direct === undefined && this.#through?.paused === true) this.#onDrain = callback
 		else if (direct?.writableNeedDrain) direct.once('drain', callback)
 		else {
 			// Fewer bytes wait than make anybody say `drain`; an empty write is done when they are gone.
-			const to: EmptyWritable = direct ?? socketOf(this.#res) ?? this.#res
-			to.write('', () => callback())
+			const to = direct ?? socketOf(this.#res)
+			// An error says that the client is gone.
+			const done = (error?: Error | null): void => {
+				if (error === undefined || error === null) callback()
+			}
+			if (to !== undefined) to.write('', done)
+			// Past a replaced `write`, which may lose the callback.
+			else nativeWrite.call(this.#res, '', 'latin1', done)
 		}
 	}
 
 	progress(): number {
+		const through = this.#through
+		const piecesTaken = through === undefined ? 0 : through.written - through.inFlight
 		const socket = socketOf(this.#res)
-		if (socket === undefined) return this.#through - this.waiting
-		// Of one large write the kernel takes a part at a time; only the handle's queue shows that.
-		return socket.bytesWritten - socket.writableLength - queueOf(socket)
+		return socket === undefined ? piecesTaken : bytesTakenByKernel(socket)
 	}
 
-	end(last: Frame | null): void {
+	end(last: Frame | null, leave: boolean): void {
 		if (this.over) return
-		if (last === null) this.#res.end()
-		else this.#res.end(last.plain)
-		this.uncork()
+		this.#ending = { last, leave }
+		if (this.#socket !== undefined || this.#through === undefined || this.#through.waiting === 0) this.#end()
 	}
 
-	reject(body: Frame): void {
+	answer({ status, headers, body }: Answer): void {
 		const res = this.#res
 		if (this.over) return
 		if (!res.headersSent) {
-			res.statusCode = 401
-			res.setHeader('Content-Type', CONTENT_TYPE)
-			res.setHeader('Cache-Control', 'no-store')
-			// RFC 9110 §15.5.2 wants a challenge; this one opens no dialog in a browser.
-			if (!res.hasHeader('WWW-Authenticate')) res.setHeader('WWW-Authenticate', 'Bearer')
+			res.statusCode = status
+			if (body !== undefined) res.setHeader('Content-Type', CONTENT_TYPE)
+			for (const [name, value] of Object.entries(headers)) {
+				// The app may have set a challenge of its own.
+				if (name !== 'WWW-Authenticate' || !res.hasHeader(name)) res.setHeader(name, value)
+			}
 		}
-		res.end(body.plain)
+		res.end(body?.plain)
 	}
 
 	destroy(): void {
+		const waits = this.#res.socket === null
 		this.#res.destroy()
+		// One that waits in a pipeline is destroyed only when its turn comes, which may be never.
+		if (waits) this.#owner.responseClosed()
+	}
+
+	/** The app has ended the response: its last bytes are written, and nothing may follow them. */
+	leaveSocket(): void {
+		this.#socket = undefined
+	}
+
+	closed(): void {
+		this.#owner.responseClosed()
 	}
 
 	#cork(socket: Socket): void {
@@ -200,7 +215,6 @@ export class NodeTransport implements Transport {
 		const socket = socketOf(res)
 		if (
 			socket !== undefined &&
-			res instanceof ServerResponse &&
 			res.write === nativeWrite &&
 			res.headersSent &&
 			!res.writableEnded &&
@@ -212,49 +226,78 @@ export class NodeTransport implements Transport {
 		}
 	}
 
-	/** The app has ended the response: its last bytes are written, and nothing may follow them. */
-	#leaveSocket(): void {
+	#writeThrough(frame: Frame): boolean {
 		this.#socket = undefined
+		if (this.#res.writableEnded || this.#res.destroyed) return false
+		this.#through ??= this.#openThrough()
+		this.#through.write(frame.plain)
+		if (this.#through.paused) return false
+		this.#choosePath()
+		return true
 	}
 
-	#writeThrough(frame: Frame): boolean {
+	#openThrough(): PacedQueue {
 		const res = this.#res
-		this.#socket = undefined
-		if (res.writableEnded || res.destroyed) return false
-		const taken = res instanceof ServerResponse ? res.write(frame.plain) : res.write(frame.plain)
-		// Node's own `flush`, on the prototype, is another, deprecated thing.
-		if (Object.hasOwn(res, 'flush')) res.flush?.()
-		this.#through += frame.length
-		if (!taken && this.#refused < 0) {
-			// Once for all times: a compressor keeps the listeners for its own stream, where `once` does not take them off.
-			if (this.#refused === -2) res.on('drain', () => this.#drained())
-			this.#refused = 0
-		}
-		if (this.#refused >= 0) this.#refused += frame.length
-		else this.#choosePath()
-		return taken
+		// Add this listener only once: compressors forward it to their own stream, and `once` would not remove it there.
+		res.on('drain', () => this.#drained())
+		return new PacedQueue((bytes) => {
+			if (res.writableEnded || res.destroyed) return true
+			const taken: unknown = res.write(bytes)
+			// Node's own `flush`, on the prototype, is another, deprecated thing.
+			if (Object.hasOwn(res, 'flush')) res.flush?.()
+			// A wrapper may return nothing.
+			return typeof taken === 'boolean' ? taken : !res.writableNeedDrain
+		})
 	}
 
 	#drained(): void {
-		if (this.#refused < 0) return
-		this.#refused = -1
+		const through = this.#through
+		if (through?.paused !== true) return
+		try {
+			through.drained()
+			if (through.paused) return
+			if (this.#ending !== undefined) this.#end()
+		} catch (error) {
+			this.#owner.failed(error)
+			return
+		}
 		const callback = this.#onDrain
 		this.#onDrain = undefined
 		callback?.()
 	}
+
+	#end(): void {
+		const res = this.#res
+		const { last = null, leave = false } = this.#ending ?? {}
+		const { socket } = this.#req
+		if (leave && socket instanceof Socket) res.once('finish', () => socket.end())
+		if (last === null) res.end()
+		else res.end(last.plain)
+		this.uncork()
+	}
+}
+
+function closed(this: Http1Response): void {
+	this[TRANSPORT]?.closed()
+}
+
+function leaveSocket(this: Http1Response): void {
+	this[TRANSPORT]?.leaveSocket()
 }
 
 /**
  * The headers the app did not set itself. By `writeHead`: a response keeps what `setHeader` was given for as long as
- * it lives, which costs more than all of a stream's own state.
+ * it lives, which costs more than all of a stream's own state. No `Connection`: Node sends the one that fits the
+ * request, and says for how long it keeps the connection.
  */
-function headOf(req: EvRequest, res: NodeResponse): Record<string, string> {
-	const head = req.httpVersion === '1.1' ? HEAD_1_1 : HEAD
+function headOf(res: ServerResponse): Readonly<Record<string, string>> {
 	const set = res.getHeaderNames()
-	// A copy: a plugin that wraps `writeHead` may add to it what is for this client only.
-	if (set.length === 0) return { ...head }
+	if (set.length === 0) {
+		// A plugin that wraps `writeHead` may add to it what is for this client only.
+		return res.writeHead === nativeWriteHead ? HEAD : { ...HEAD }
+	}
 	return Object.fromEntries(
-		Object.entries(head).filter(([name]) => name === 'Content-Type' || !set.includes(name.toLowerCase())),
+		Object.entries(HEAD).filter(([name]) => name === 'Content-Type' || !set.includes(name.toLowerCase())),
 	)
 }
 
@@ -262,19 +305,11 @@ function headOf(req: EvRequest, res: NodeResponse): Record<string, string> {
  * Lets the raw form of a request's headers go: of a browser's, it is an eighth of what an idle stream keeps alive.
  * `headers` is made of it when it is first read, which must be before.
  */
-function releaseRawHeaders(req: EvRequest): void {
+function releaseRawHeaders(req: IncomingMessage): void {
 	if (isNode && req instanceof IncomingMessage && req.headers !== undefined) req.rawHeaders = []
 }
 
 /** The socket under Node's own HTTP/1 response, while it is the response's turn on it. */
-function socketOf(res: NodeResponse): Socket | undefined {
+function socketOf(res: ServerResponse): Socket | undefined {
 	return isNode && res instanceof ServerResponse && res.socket instanceof Socket ? res.socket : undefined
-}
-
-/** What libuv holds of the socket's writes. Not public; without it only whole writes count as progress. */
-function queueOf(socket: Socket): number {
-	const handle: unknown = Reflect.get(socket, '_handle')
-	if (typeof handle !== 'object' || handle === null) return 0
-	const size: unknown = Reflect.get(handle, 'writeQueueSize')
-	return typeof size === 'number' ? size : 0
 }

@@ -1,3 +1,6 @@
+import { inItsContext } from './context.js'
+import type { LogRetention } from './log.js'
+import { safeOnError } from './safe-on-error.js'
 import type { EvConnectionOptions, EvHistoryOptions, EvOptions, EvRetention, EvSlowPolicy } from './types.js'
 
 /** {@link EvConnectionOptions}, checked and complete. One object serves all connections that share them. */
@@ -7,6 +10,7 @@ export interface ConnectionSettings {
 	readonly maxBuffer: number
 	readonly stallTimeout: number
 	readonly slow: EvSlowPolicy
+	/** Never throws. */
 	readonly onError: (error: unknown) => void
 }
 
@@ -16,7 +20,7 @@ const DEFAULTS: ConnectionSettings = {
 	maxBuffer: 1_048_576,
 	stallTimeout: 30_000,
 	slow: 'disconnect',
-	onError: (error) => process.emitWarning(error instanceof Error ? error : String(error)),
+	onError: safeOnError(),
 }
 
 /**
@@ -45,18 +49,7 @@ export function connectionSettings(
 		stallTimeout:
 			stallTimeout === undefined ? defaults.stallTimeout : milliseconds('stallTimeout', stallTimeout),
 		slow: slow ?? defaults.slow,
-		onError: onError === undefined ? defaults.onError : guarded(onError),
-	}
-}
-
-/** An `onError` that throws must not break what reports to it. */
-function guarded(onError: (error: unknown) => void): (error: unknown) => void {
-	return (error) => {
-		try {
-			onError(error)
-		} catch (thrown) {
-			DEFAULTS.onError(thrown)
-		}
+		onError: onError === undefined ? defaults.onError : safeOnError(inItsContext(onError)),
 	}
 }
 
@@ -86,31 +79,47 @@ export function checkStreamOptions<Req>(options: EvOptions<Req>): void {
 	}
 }
 
-/** {@link EvHistoryOptions}, checked: how much is kept of a channel. Throws as {@link connectionSettings} does. */
-export function historySettings(
-	history: EvHistoryOptions,
-): (channel: string) => Required<EvRetentionSettings> {
+/** {@link EvHistoryOptions}, checked and complete. */
+export interface HistorySettings {
+	/** How much is kept of a channel. */
+	readonly retention: (channel: string) => BoundedRetention
+	/** The bytes that all channels may take. */
+	readonly maxTotalBytes: number
+}
+
+/** Checks what a manager remembers. Throws as {@link connectionSettings} does. */
+export function historySettings(history: EvHistoryOptions): HistorySettings {
 	if (typeof history !== 'object' || history === null) throw new TypeError('history must be { size, ttl }.')
-	const general = retention('history', history)
-	const special = new Map<string, EvRetentionSettings>()
+	const general = retention('history', history, 64 * 1_048_576)
+	const special = new Map<string, BoundedRetention>()
 	for (const [name, value] of Object.entries(history.channels ?? {})) {
 		special.set(
 			name,
-			value === false ? { size: 0, ttl: general.ttl } : retention(`history.channels.${name}`, value),
+			value === false
+				? { ...general, size: 0 }
+				: retention(`history.channels.${name}`, value, general.maxBytes),
 		)
 	}
-	return (channel) => special.get(channel) ?? general
+	const { maxTotalBytes = 256 * 1_048_576 } = history
+	return {
+		retention: (channel) => special.get(channel) ?? general,
+		maxTotalBytes: count('history.maxTotalBytes', maxTotalBytes, 1),
+	}
 }
 
-interface EvRetentionSettings {
-	readonly size: number
-	readonly ttl: number
+interface BoundedRetention extends LogRetention {
+	readonly maxBytes: number
 }
 
-function retention(name: string, { size, ttl }: EvRetention): EvRetentionSettings {
+function retention(
+	name: string,
+	{ size, ttl = 300_000, maxBytes }: EvRetention,
+	defaultMaxBytes: number,
+): BoundedRetention {
 	return {
 		size: count(`${name}.size`, size, 1),
-		ttl: ttl === undefined ? 300_000 : milliseconds(`${name}.ttl`, ttl),
+		ttl: milliseconds(`${name}.ttl`, ttl),
+		maxBytes: maxBytes === undefined ? defaultMaxBytes : count(`${name}.maxBytes`, maxBytes, 1),
 	}
 }
 

@@ -1,11 +1,13 @@
 import { Frame } from './frame.js'
-import type { ManagedStream } from './managed-stream.js'
+import type { Stream } from './stream.js'
 import { Deadline, now, type Timers } from './timers.js'
 
 /** After the drain time a client has so many ms to take its last bytes. */
 const GRACE = 1_000
 /** How often streams are closed during the drain time, in ms. */
 const STEP = 20
+/** How many are closed before the event loop gets a turn. */
+const SLICE = 200
 /** A client that is told to come back waits at least so many ms, and at most as many more as the drain lasts, or this. */
 const RETRY = 1_000
 
@@ -15,8 +17,8 @@ const RETRY = 1_000
  * whose clients do not take their last bytes are cut off.
  */
 export function drainStreams(
-	streams: readonly ManagedStream[],
-	lingering: ReadonlySet<ManagedStream>,
+	streams: readonly Stream[],
+	ending: ReadonlySet<Stream>,
 	timers: Timers,
 	drainMs: number,
 ): Promise<void> {
@@ -30,14 +32,16 @@ export function drainStreams(
 			const share = drainMs === 0 ? 1 : Math.min((time - start) / drainMs, 1)
 			// Those whose clients left meanwhile are not waited for.
 			while (waiting.at(-1)?.closed) waiting.pop()
-			while (waiting.length > total * (1 - share)) {
+			const left = Math.floor(total * (1 - share))
+			for (let closed = 0; closed < SLICE && waiting.length > left; closed++) {
 				const retry = Math.round(RETRY + Math.random() * spread)
-				waiting.pop()?.session.finish('shutdown', comeBack(retry))
+				waiting.pop()?.end('shutdown', comeBack(retry))
 			}
+			if (waiting.length > left) return time + 1
 			if (time - start >= drainMs + GRACE) {
-				for (const stream of lingering) stream.session.destroy()
+				for (const stream of ending) stream.destroy()
 			}
-			if (waiting.length > 0 || lingering.size > 0) return time + STEP
+			if (waiting.length > 0 || ending.size > 0) return time + STEP
 			resolve()
 			return undefined
 		}

@@ -1,25 +1,26 @@
 import type { Timed } from './timers.js'
 import type { Transport } from './transport.js'
 
-/** A client that seems to have taken nothing is looked at again after so many ms. */
-const SECOND_LOOK = 50
+/** How often a client that seems to have taken nothing is looked at again, and how long after each look, in ms. */
+const LOOKS = 5
+const PAUSE = 10
 
-/** Bytes wait for a client: it must take some of them within `timeout` ms, again and again while it `isOwed`. */
+/** Calls `onStall` if the client accepts no bytes for `timeout` ms, again and again while it `isOwed` some. */
 export class StallWatch implements Timed {
 	due = 0
 	slot = -1
 	readonly #transport: Transport
 	readonly #timeout: number
 	readonly #isOwed: () => boolean
-	readonly #stalled: () => void
+	readonly #onStall: () => void
 	#progress: number
-	#lookedAgain = false
+	#looks = 0
 
-	constructor(transport: Transport, timeout: number, isOwed: () => boolean, stalled: () => void) {
+	constructor(transport: Transport, timeout: number, isOwed: () => boolean, onStall: () => void) {
 		this.#transport = transport
 		this.#timeout = timeout
 		this.#isOwed = isOwed
-		this.#stalled = stalled
+		this.#onStall = onStall
 		this.#progress = transport.progress()
 	}
 
@@ -28,15 +29,16 @@ export class StallWatch implements Timed {
 		const before = this.#progress
 		this.#progress = this.#transport.progress()
 		if (this.#progress !== before) {
-			this.#lookedAgain = false
+			this.#looks = 0
 			return time + this.#timeout
 		}
-		if (!this.#lookedAgain) {
-			// This process itself may have been held up: what the client took meanwhile shows only after this turn.
-			this.#lookedAgain = true
-			return time + SECOND_LOOK
+		// This process itself may have been held up: what the client took meanwhile shows only in turns that poll. Each
+		// look is a turn of its own, however little time this process is given.
+		if (this.#looks < LOOKS) {
+			this.#looks++
+			return time + PAUSE
 		}
-		this.#stalled()
+		this.#onStall()
 		return undefined
 	}
 }

@@ -1,3 +1,6 @@
+import { beginWork, endWork } from './callbacks.js'
+import { outside } from './context.js'
+
 /** Something that falls due. It is in at most one {@link Timers} at a time. */
 export interface Timed {
 	/** When, on the clock of {@link now}. Only {@link Timers} writes it. */
@@ -49,7 +52,8 @@ export class Timers {
 		if (first === undefined || first.due >= this.#armed) return
 		this.#disarm()
 		this.#armed = first.due
-		this.#timer = setTimeout(this.#fire, Math.min(Math.max(first.due - now(), 1), 0x7fffffff)).unref()
+		const delay = Math.min(Math.max(first.due - now(), 1), 0x7fffffff)
+		this.#timer = outside(setTimeout, this.#fire, delay).unref()
 	}
 
 	#disarm(): void {
@@ -61,15 +65,20 @@ export class Timers {
 	readonly #fire = (): void => {
 		this.#disarm()
 		const time = now()
-		for (let called = 0; called < SLICE; called++) {
-			const first = this.#heap[0]
-			if (first === undefined || first.due > time) break
-			this.#takeOut(first)
-			const again = first.onDue(time)
-			// It may have been put back by what it did itself.
-			if (again !== undefined && first.slot < 0) this.#put(first, Math.max(again, time + 1))
+		beginWork()
+		try {
+			for (let called = 0; called < SLICE; called++) {
+				const first = this.#heap[0]
+				if (first === undefined || first.due > time) break
+				this.#takeOut(first)
+				const again = first.onDue(time)
+				// It may have been put back by what it did itself.
+				if (again !== undefined && first.slot < 0) this.#put(first, Math.max(again, time + 1))
+			}
+		} finally {
+			this.#arm()
+			endWork()
 		}
-		this.#arm()
 	}
 
 	#put(timed: Timed, due: number): void {

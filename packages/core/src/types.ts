@@ -10,6 +10,9 @@ export type EvResponse = ServerResponse | Http2ServerResponse
 /** Names of events the library itself sends or its users commonly send. */
 export type EvEventsType = 'data' | 'error' | 'end'
 
+/** Any data but `undefined`. */
+export type EvData = NonNullable<unknown> | null
+
 /**
  * One server-sent event.
  *
@@ -18,8 +21,11 @@ export type EvEventsType = 'data' | 'error' | 'end'
 export interface EvMessage<T = unknown> {
 	/** The event's type; a browser dispatches `message` without it. No CR or LF. */
 	event?: string | EvEventsType | undefined
-	/** A string is sent as it is, anything else as JSON. */
-	data: T
+	/**
+	 * A string is sent as it is, anything else as JSON. What JSON would change silently is refused, see
+	 * {@link encodeJson}. There is always data: `undefined` has no JSON form, so send `null` or an empty string.
+	 */
+	data: T & EvData
 	/** The event's id, which the client gives back as `Last-Event-ID`. No CR, LF or NUL; empty resets it. */
 	id?: string | undefined
 	/** How many ms the client waits before it reconnects. A non-negative integer. */
@@ -44,9 +50,14 @@ export type EvCloseReason =
 	| 'stalled'
 	/** The manager was closed. */
 	| 'shutdown'
+	/** Writing to the response threw, because a method of it was replaced, or the log could not be read. */
+	| 'failed'
 
-/** Runs once when a stream has ended, with the channels it listened to and the reason. */
-export type EvOnClose = (channels: string[], reason: EvCloseReason) => void | Promise<void>
+/**
+ * Runs once when a stream has ended, with the channels it listened to and the reason. What it returns is ignored; a
+ * promise that rejects is reported to `onError`.
+ */
+export type EvOnClose = (channels: string[], reason: EvCloseReason) => unknown
 
 /** What `verify` may give: only exactly `true` lets the client in; a message is sent in place of the default one. */
 export type EvVerifyResult = EvMessage | boolean | null | undefined
@@ -100,8 +111,11 @@ export interface EvConnectionOptions {
 	 * out until it caught up and then sends one `reset`. Default `disconnect`.
 	 */
 	slow?: EvSlowPolicy | undefined
-	/** Told about errors nobody waits for: a `verify` or a callback that threw. Default: a process warning. */
-	onError?: ((error: unknown) => void) | undefined
+	/**
+	 * Told about errors nobody waits for: a `verify` or a callback that threw. Default: a process warning. If it throws,
+	 * or returns a promise that rejects, that error becomes a process warning.
+	 */
+	onError?: ((error: unknown) => unknown) | undefined
 }
 
 /** Options of one stream. */
@@ -114,14 +128,25 @@ export interface EvOptions<Req = IncomingMessage> extends EvConnectionOptions {
 
 /** How much of a channel is kept for clients that come back. */
 export interface EvRetention {
-	/** The newest messages that are kept. */
+	/** The number of messages that are kept, the newest ones. */
 	size: number
 	/** How long they are kept, in ms. Default: 5 minutes. */
 	ttl?: number | undefined
+	/**
+	 * The bytes they may take in this process, the oldest go first. Each counts as the UTF-8 bytes of the encoded
+	 * message and 200 more. A message that is larger than this is sent but not kept. Default 64 MiB; for a channel of
+	 * its own that of `history`. `Infinity` turns it off. Not used with an adapter.
+	 */
+	maxBytes?: number | undefined
 }
 
 /** What a manager remembers. */
 export interface EvHistoryOptions extends EvRetention {
+	/**
+	 * The bytes that the messages of all channels may take in this process, counted as for `maxBytes`; the oldest go
+	 * first, whatever their channel. Default 256 MiB. `Infinity` turns it off. Not used with an adapter.
+	 */
+	maxTotalBytes?: number | undefined
 	/** Other values for single channels; `false` keeps nothing of one: its clients are reset when they missed something. */
 	channels?: Readonly<Record<string, EvRetention | false>> | undefined
 }
@@ -189,16 +214,30 @@ export interface EvManagedStream<Channels extends object = Record<string, unknow
 
 /** Options of one `send`. */
 export interface EvSendOptions {
-	/** Leaves out the stream with this id, whichever instance holds it. */
+	/**
+	 * Leaves out the stream with this id, whichever instance holds it. An id names one connection: a client that
+	 * reconnects has a new stream with a new id, so it may get the message on its replay. To hide a message from its
+	 * sender for good, put the sender's id into `data` and let the client skip its own.
+	 */
 	except?: string | undefined
 	/** Leaves out streams for which it is not true. Only without an adapter: other instances could not apply it. */
 	filter?: ((stream: EvManagedStream) => boolean) | undefined
 }
 
+/**
+ * The parameters of `send`. If `Name` is a union of names, the data must be right for each of them: which one it is, is
+ * known at run time only.
+ */
+export type EvSendParameters<Channels extends object, Name extends keyof Channels & string> = {
+	[Each in Name]: [name: Each, message: EvMessage<Channels[Each]>, options?: EvSendOptions]
+}[Name]
+
 /** What a manager counts. Plain numbers, since the manager was made unless it says "now". */
 export interface EvManagerStats {
 	/** Streams it holds now. */
 	connections: number
+	/** Streams that have ended, but whose client has not taken the last bytes yet. They count for `maxConnection`. */
+	ending: number
 	/** Channels that have a listener now. */
 	channels: number
 	/** Listeners of all channels now. */
@@ -209,6 +248,8 @@ export interface EvManagerStats {
 	deliveries: number
 	/** Bytes that wait for clients in this process now. */
 	bufferedBytes: number
+	/** Bytes of the history that this process keeps now; 0 with an adapter. */
+	historyBytes: number
 	/** Streams that were cut because the client was too slow (`slow` or `stalled`). */
 	slowDisconnects: number
 	/** Clients that came back with a position. */

@@ -66,7 +66,7 @@ describe.each(frameworks)('on %s', (_name, start) => {
 		const client = await follow(`http://127.0.0.1:${port}/events`, { origin: 'https://app.example' })
 		expect(client.status).toBe(200)
 		expect(client.headers).toMatchObject({
-			'content-type': 'text/event-stream',
+			'content-type': 'text/event-stream; charset=utf-8',
 			'cache-control': 'no-cache, no-transform',
 			'x-accel-buffering': 'no',
 			'access-control-allow-origin': 'https://app.example',
@@ -137,7 +137,7 @@ describe('on node:http2', () => {
 		const [headers]: IncomingHttpHeaders[] = await once(request, 'response')
 		expect(headers).toMatchObject({
 			':status': 200,
-			'content-type': 'text/event-stream',
+			'content-type': 'text/event-stream; charset=utf-8',
 			'access-control-allow-origin': 'https://app.example',
 		})
 		expect(headers).not.toHaveProperty('connection')
@@ -169,7 +169,7 @@ describe('in a Next route handler', () => {
 		const abort = new AbortController()
 		const response = GET(new Request('http://localhost/events', { signal: abort.signal }))
 		expect(response.status).toBe(200)
-		expect(response.headers.get('content-type')).toBe('text/event-stream')
+		expect(response.headers.get('content-type')).toBe('text/event-stream; charset=utf-8')
 		const reader = response.body?.getReader()
 		await manager.send('news', { event: 'news', data: 'one' })
 		let text = ''

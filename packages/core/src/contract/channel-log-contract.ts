@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import type {
+	Awaitable,
 	ChannelLog,
 	LogEntry,
 	LogOptions,
@@ -7,6 +8,7 @@ import type {
 	LogPosition,
 	LogReceiver,
 	LogRetention,
+	LogStart,
 	ResetReason,
 } from '../log.js'
 import type { ContractRunner } from './runner.js'
@@ -177,21 +179,95 @@ function reading(check: Check): void {
 		assert.deepEqual(payloads(await log.read(['a', 'nothing'], { last: 9 })), ['0', '2', '4'].map(payload))
 	})
 
+	check('reads as many of the newest entries as each channel is to give', async ({ open }) => {
+		const { log } = open()
+		for (let n = 0; n < 9; n++) await log.append(['a', 'b', 'c'][n % 3] ?? 'a', payload(`${n}`))
+		const last = new Map([
+			['a', 1],
+			['b', 9],
+			['nothing', 3],
+		])
+		const page = await log.read(['a', 'b', 'c', 'nothing'], { last })
+		assert.deepEqual(payloads(page), ['1', '4', '6', '7'].map(payload))
+		assert.equal(page.more, false)
+	})
+
+	check('reads a channel from its own start, and misses nothing that lies before that', async ({ open }) => {
+		const { log } = open({ size: 3 })
+		const positions: LogPosition[] = []
+		for (let n = 0; n < 10; n++) positions.push(await log.append(n % 2 === 0 ? 'a' : 'b', payload(`${n}`)))
+		const [first, , , , fourth, fifth] = positions
+		assert.ok(first && fourth && fifth)
+		assert.equal((await log.read(['a', 'b'], { after: fourth })).reset, undefined)
+		assert.equal((await log.read(['a', 'b'], { after: first })).reset, 'trimmed')
+		const both = new Map([
+			['a', fifth.seq],
+			['b', positions.at(-2)?.seq ?? 0],
+		])
+		assert.deepEqual(
+			payloads(await log.read(['a', 'b', 'never'], { after: first, since: both })),
+			['6', '8', '9'].map(payload),
+		)
+		// A start that is earlier than the position changes nothing.
+		const early = new Map([['a', first.seq]])
+		assert.deepEqual(payloads(await log.read(['a'], { after: fifth, since: early })), ['6', '8'].map(payload))
+		// Only the channels it names are excused.
+		const one = await log.read(['a', 'b'], { after: first, since: new Map([['a', fifth.seq]]) })
+		assert.equal(one.reset, 'trimmed')
+		assert.deepEqual(one.entries, [])
+		// Nor is what is missing after it.
+		const before = await log.read(['a'], { after: first, since: new Map([['a', first.seq + 1]]) })
+		assert.equal(before.reset, 'trimmed')
+	})
+
+	check('goes on after the newest entries, without a hole, with what comes meanwhile', async ({ open }) => {
+		const { log } = open({ size: 5_000 })
+		const last = new Map([
+			['a', 1_500],
+			['b', 10],
+			['late', 5],
+		])
+		const sent: { channel: string; text: string }[] = []
+		const send = (channel: string, text: string): Awaitable<LogPosition> => {
+			sent.push({ channel, text: payload(text) })
+			return log.append(channel, payload(text))
+		}
+		const sends: Awaitable<LogPosition>[] = []
+		for (let n = 0; n < 4_000; n++) sends.push(send(n % 2 === 0 ? 'a' : 'b', `${n}`))
+		await Promise.all(sends)
+		const newest = (channel: string): string[] =>
+			sent
+				.filter((one) => one.channel === channel)
+				.map(({ text }) => text)
+				.slice(-(last.get(channel) ?? 0))
+		const wanted = new Set([...newest('a'), ...newest('b')])
+		const expected = sent.map(({ text }) => text).filter((text) => wanted.has(text))
+		const channels = ['a', 'b', 'late', 'silent']
+		let page = await log.read(channels, { last })
+		const read = payloads(page)
+		for (let n = 0; page.more; n++) {
+			assert.equal(page.upTo.seq, page.entries.at(-1)?.seq)
+			for (const channel of ['b', 'late', 'silent']) {
+				await send(channel, `${channel} ${n}`)
+				expected.push(payload(`${channel} ${n}`))
+			}
+			page = await log.read(channels, { after: page.upTo, since: page.since })
+			assert.equal(page.reset, undefined)
+			read.push(...payloads(page))
+			if (n > 10) break
+		}
+		assert.deepEqual(read, expected)
+	})
+
 	check('gives a long way back in pages that join without a hole', async ({ open }) => {
 		const { log } = open({ size: 5_000 })
 		const first = await log.append('a', payload('first'))
 		const sent = Array.from({ length: 2_500 }, (_, n) => payload(`${n}`))
 		await Promise.all(sent.map((text, n) => log.append(n % 3 === 0 ? 'b' : 'a', text)))
-		const read: string[] = []
-		let after = first
-		for (let more = true; more; ) {
-			const page = await log.read(['a', 'b'], { after })
-			assert.equal(page.reset, undefined)
-			read.push(...payloads(page))
-			after = page.upTo
-			more = page.more
-		}
-		assert.deepEqual(read, sent)
+		const pages = await readAll(log, ['a', 'b'], { after: first })
+		assert.ok(pages.length > 1)
+		assert.deepEqual(pages.flatMap(payloads), sent)
+		for (const { more, upTo, entries } of pages) assert.ok(!more || upTo.seq === entries.at(-1)?.seq)
 	})
 
 	check('resets a position of another epoch, or one that was never given out', async ({ open }) => {
@@ -310,7 +386,7 @@ function edges(check: Check): void {
 		for (const text of texts) await log.append('a b', text)
 		for (const except of odd) await log.append('a b', payload('2'), except)
 		const live = await got.count(channels.length + texts.length + odd.length)
-		const { entries } = await log.read(channels, { last: 1_000 })
+		const entries = (await readAll(log, channels, { last: 1_000 })).flatMap((page) => page.entries)
 		for (const seen of [live, entries]) {
 			const [named, plain] = [seen.slice(0, channels.length), seen.slice(channels.length, -odd.length)]
 			assert.deepEqual(
@@ -449,6 +525,17 @@ function payload(text: string): string {
 
 function payloads(page: LogPage): string[] {
 	return page.entries.map((entry) => entry.payload)
+}
+
+/** Reads on to the end. */
+async function readAll(log: ChannelLog, channels: readonly string[], start: LogStart): Promise<LogPage[]> {
+	const pages = [await log.read(channels, start)]
+	for (let page = pages[0]; page?.more; page = pages.at(-1)) {
+		assert.ok(page.entries.length > 0)
+		pages.push(await log.read(channels, { after: page.upTo, since: page.since }))
+	}
+	assert.ok(pages.every(({ reset }) => reset === undefined))
+	return pages
 }
 
 /** Numbers from 0 to below `limit`, the same ones for the same seed. */

@@ -1,0 +1,59 @@
+import type { Subscriber } from './channel.js'
+import type { Hub } from './hub.js'
+import { now, type Timed, type Timers } from './timers.js'
+
+/** How long a stream may be silent before it is told again where it stands, in ms. */
+const INTERVAL = 60_000
+/** How many streams are looked at before the event loop gets a turn. */
+const SLICE = 500
+
+/** The streams of one manager. */
+export interface RefreshedStreams {
+	readonly timers: Timers
+	all(): IterableIterator<Subscriber>
+}
+
+/**
+ * Tells streams on whose channels nothing happens where they stand, every minute. A log forgets channels that were
+ * silent for long, and then cannot tell whether an old position has missed something there; a client that was
+ * connected all the time must not be reset for it.
+ */
+export class PositionRefresh implements Timed {
+	due = 0
+	slot = -1
+	readonly #hub: Hub
+	readonly #streams: RefreshedStreams
+	/** The streams that this round has yet to look at. */
+	#round: IterableIterator<Subscriber> | undefined
+	#silentSince = 0
+
+	constructor(hub: Hub, streams: RefreshedStreams) {
+		this.#hub = hub
+		this.#streams = streams
+	}
+
+	start(): void {
+		this.#streams.timers.add(this, now() + INTERVAL)
+	}
+
+	stop(): void {
+		this.#round = undefined
+		this.#streams.timers.remove(this)
+	}
+
+	onDue(time: number): number {
+		if (this.#round === undefined) {
+			this.#round = this.#streams.all()
+			this.#silentSince = time - INTERVAL
+		}
+		for (let looked = 0; looked < SLICE; looked++) {
+			const next = this.#round.next()
+			if (next.done === true) {
+				this.#round = undefined
+				return time + INTERVAL
+			}
+			this.#hub.refreshPosition(next.value, this.#silentSince)
+		}
+		return time + 1
+	}
+}
