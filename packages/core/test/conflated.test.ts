@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { until } from '@evstream/testkit'
 import { describe, expect, it } from 'vitest'
 import { connect } from './support/serve.js'
 import { serve } from './support/streams-server.js'
@@ -14,9 +15,9 @@ async function behind() {
 	const { stream, res } = await streams.next()
 	if (res.socket === null) throw new Error('The response has no socket')
 	await nextTurn()
-	const { open } = valve(res.socket)
+	const { open, step } = valve(res.socket)
 	expect(stream.message({ event: 'large', data: LARGE })).toBe(false)
-	return { manager, client, stream, a, b, open }
+	return { manager, client, stream, a, b, open, step }
 }
 
 describe('a client that is behind', () => {
@@ -59,5 +60,24 @@ describe('a client that is behind', () => {
 		stream.message({ event: 'end', data: '' })
 		await client.next('end')
 		expect(client.events.slice(1).map(({ data }) => data)).toEqual(['a1', 'a2', ''])
+	})
+
+	it('is still waited for by drain if what it gets then makes it fall behind again', async () => {
+		const { manager, client, stream, a, step, open } = await behind()
+		a.broadcast({ event: 'newest', data: LARGE })
+		let drained = false
+		const draining = stream.drain().then(() => {
+			drained = true
+		})
+		// What was written first is taken, and the newest message follows it.
+		step()
+		await until(() => manager.stats().bufferedBytes > LARGE.length)
+		for (let turn = 0; turn < 5; turn++) await nextTurn()
+		expect(drained).toBe(false)
+		expect(stream.message({ event: 'end', data: '' })).toBe(false)
+		open()
+		await draining
+		await client.next('end')
+		expect(client.events.map(({ event }) => event)).toEqual(['large', 'newest', 'end'])
 	})
 })

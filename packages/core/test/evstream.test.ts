@@ -1,5 +1,5 @@
 import { AwaitableQueue, until } from '@evstream/testkit'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { type EvOptions, Evstream } from '../src/index.js'
 import { serve, thrownBy, visit } from './support/visit.js'
 
@@ -59,14 +59,26 @@ describe('a stream', () => {
 	})
 
 	it('ends after 80 to 100 % of maxAge, without the event that says it is over', async () => {
-		const start = performance.now()
-		const { client, stream } = await open({ maxAge: 200 })
-		const reason = new Promise((resolve) => stream.onClose((_channels, why) => resolve(why)))
-		expect(await reason).toBe('max-age')
-		const age = performance.now() - start
-		expect(age).toBeGreaterThan(155)
-		await client.closed
-		expect(client.raw).toBe('')
+		vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+		onTestFinished(() => void vi.useRealTimers())
+		const random = vi.spyOn(Math, 'random')
+		onTestFinished(() => random.mockRestore())
+		for (const [share, age] of [
+			[0, 8_000],
+			[0.5, 9_000],
+			[0.999999, 10_000],
+		] as const) {
+			random.mockReturnValue(share)
+			const { client, stream } = await open({ maxAge: 10_000 })
+			const reasons: string[] = []
+			stream.onClose((_channels, why) => void reasons.push(why))
+			await vi.advanceTimersByTimeAsync(age - 10)
+			expect(reasons).toEqual([])
+			await vi.advanceTimersByTimeAsync(12)
+			expect(reasons).toEqual(['max-age'])
+			await client.closed
+			expect(client.raw).toBe('')
+		}
 	})
 })
 

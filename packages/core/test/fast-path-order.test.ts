@@ -128,6 +128,29 @@ describe('the messages of one tick', () => {
 		expect(counts.map((count) => count())).toEqual([2, 2, 2])
 	})
 
+	it('are joined up to 64 KiB, and what is joined is the same for all', async () => {
+		const { url, manager, streams } = await serve({ maxBuffer: 1e9 })
+		const clients = [await openSse(`${url}/?channel=a`), await openSse(`${url}/?channel=a`)]
+		const written: Buffer[][] = []
+		for (const _ of clients) {
+			const socket = socketOf((await streams.next()).res)
+			const buffers: Buffer[] = []
+			written.push(buffers)
+			const write = socket.write.bind(socket)
+			socket.write = (bytes: string | Uint8Array) => {
+				if (Buffer.isBuffer(bytes)) buffers.push(bytes)
+				return write(bytes)
+			}
+		}
+		await new Promise(setImmediate)
+		for (let n = 0; n < 40; n++) manager.send('a', { data: `${n} ${'x'.repeat(9_990)}` })
+		await Promise.all(clients.map((client) => client.next(({ data }) => data.startsWith('39 '))))
+		const [first = [], second = []] = written
+		expect(first.length).toBe(7)
+		for (const { length } of first) expect(length).toBeLessThanOrEqual(65_536 + 20)
+		expect(second.every((buffer, n) => buffer === first[n])).toBe(true)
+	})
+
 	it('are written when the tick ends, not later', async () => {
 		const { url, manager, streams } = await serve()
 		await openSse(`${url}/?channel=a`)

@@ -176,7 +176,7 @@ describe('a response that is not plain HTTP/1.1', () => {
 			manager.send('a', { data: 'three' })
 			stream.close()
 			await until(() => request.closed)
-			expect(headers).toMatchObject({ ':status': 200, 'content-type': 'text/event-stream' })
+			expect(headers).toMatchObject({ ':status': 200, 'content-type': 'text/event-stream; charset=utf-8' })
 			expect(headers).not.toHaveProperty('connection')
 			expect(eventsOf(text)).toEqual(['message:one', 'message:two', 'message:three', 'end:'])
 		},

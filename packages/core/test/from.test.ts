@@ -1,6 +1,6 @@
 import { AwaitableQueue, until } from '@evstream/testkit'
 import { describe, expect, it } from 'vitest'
-import { type EvMessage, Evstream } from '../src/index.js'
+import { type EvManagedStream, type EvMessage, EvStreamManager, Evstream } from '../src/index.js'
 import { serve, visit } from './support/visit.js'
 
 async function open() {
@@ -146,4 +146,87 @@ describe('from', () => {
 		expect(await stream.from(iterable)).toBe(false)
 		expect(asked).toEqual({ next: 0, return: 1 })
 	})
+
+	it.each(['disconnect', 'drop'] as const)(
+		'leaves out nothing, also if channel messages make the client fall behind in between (%s)',
+		async (slow) => {
+			const manager = new EvStreamManager({ slow, maxBuffer: 200_000 })
+			const streams = new AwaitableQueue<EvManagedStream>()
+			const server = await serve((req, res) => {
+				const stream = manager.createStream(req, res)
+				stream.listen('a')
+				streams.push(stream)
+			})
+			const client = await visit(server)
+			const stream = await streams.next()
+			client.pause()
+			const data = 'x'.repeat(40_000)
+			function* items() {
+				for (let n = 0; n < 200; n++) {
+					if (n % 20 === 0) void manager.send('a', { event: 'other', data })
+					yield { event: 'item', data: `${n} ${data}` }
+				}
+			}
+			const writing = stream.from(items())
+			await until(() => manager.stats().bufferedBytes > 0)
+			client.resume()
+			expect(await writing).toBe(true)
+			stream.close()
+			await client.closed
+			const numbers = client.events
+				.filter(({ event }) => event === 'item')
+				.map(({ data: text }) => Number.parseInt(text, 10))
+			expect(numbers).toEqual(Array.from({ length: 200 }, (_, n) => n))
+			expect(client.events.at(-1)?.event).toBe('end')
+		},
+	)
+
+	it('under drop waits while messages are left out, and then goes on', async () => {
+		const manager = new EvStreamManager({ slow: 'drop', maxBuffer: 65_536 })
+		const streams = new AwaitableQueue<EvManagedStream>()
+		const server = await serve((req, res) => streams.push(manager.createStream(req, res)))
+		const client = await visit(server)
+		const stream = await streams.next()
+		client.pause()
+		let before = -1
+		let sent = 0
+		// Until messages are left out: what waits stays the same.
+		for (let same = 0; same < 10; sent++) {
+			stream.message({ event: 'direct', data: 'x'.repeat(10_000) })
+			await new Promise((resolve) => setImmediate(resolve))
+			const { bufferedBytes } = manager.stats()
+			same = bufferedBytes > 0 && bufferedBytes === before ? same + 1 : 0
+			before = bufferedBytes
+		}
+		const writing = stream.from(['one', 'two', 'three'])
+		client.resume()
+		expect(await writing).toBe(true)
+		await client.next(({ data }) => data === 'three')
+		const names = client.events.map(({ event, data }) => (event === 'message' ? data : event))
+		expect(names.slice(names.indexOf('reset'))).toEqual(['reset', 'one', 'two', 'three'])
+		expect(names.filter((name) => name === 'direct').length).toBeLessThan(sent)
+	})
+
+	it.each([0, 1, 1_000])(
+		'writes all of it with a maxBuffer of %d, below what a socket takes',
+		async (maxBuffer) => {
+			const streams = new AwaitableQueue<Evstream>()
+			const server = await serve((req, res) => streams.push(new Evstream(req, res, { maxBuffer })))
+			const client = await visit(server)
+			const stream = await streams.next()
+			client.pause()
+			function* items() {
+				for (let n = 0; n < 2_000; n++) yield `${n} ${'x'.repeat(5_000)}`
+			}
+			const writing = stream.from(items())
+			await new Promise((resolve) => setImmediate(resolve))
+			client.resume()
+			expect(await writing).toBe(true)
+			await client.next(({ data }) => data.startsWith('1999 '))
+			expect(client.events.map(({ data }) => Number.parseInt(data, 10))).toEqual(
+				Array.from({ length: 2_000 }, (_, n) => n),
+			)
+			expect(stream.closed).toBe(false)
+		},
+	)
 })

@@ -1,13 +1,14 @@
 import { AwaitableQueue, until } from '@evstream/testkit'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import {
 	type EvAuthenticationOptions,
 	type EvManagedStream,
 	EvNotAuthenticatedError,
 	EvStreamManager,
 	Evstream,
+	EvUnavailableError,
 } from '../src/index.js'
-import { serve, thrownBy, visit } from './support/visit.js'
+import { dial, serve, thrownBy, visit } from './support/visit.js'
 import { Endings, isEmpty } from './support/watch.js'
 
 /** A server whose streams are left to the test. */
@@ -75,6 +76,30 @@ describe('authenticate', () => {
 		await client.next()
 		expect(client.raw).toBe('data:in time\n\n')
 	})
+
+	it.each(['leaves', 'is closed'])(
+		'changes nothing for a client that %s before it is refused',
+		async (how) => {
+			const { questions, authentication } = slowVerify()
+			const { server, streams, manager } = await open(authentication)
+			const endings = new Endings()
+			const client = await dial(server, 'GET / HTTP/1.1', 'Host: a')
+			const stream = await streams.next()
+			stream.onClose(endings.callback)
+			const answer = stream.authenticate()
+			const decide = await questions.next()
+			const reason = how === 'leaves' ? 'disconnected' : 'closed'
+			if (how === 'leaves') client.socket.destroy()
+			else stream.close()
+			expect(await endings.next()).toEqual({ channels: [], reason })
+			decide(false)
+			expect(await answer).toBe(false)
+			stream.onClose(endings.callback)
+			expect(await endings.next()).toEqual({ channels: [], reason })
+			await until(() => isEmpty(manager) && manager.stats().ending === 0)
+			expect(endings.size).toBe(0)
+		},
+	)
 
 	it('is the same on a stream without a manager', async () => {
 		const { questions, authentication } = slowVerify()
@@ -159,5 +184,56 @@ describe('revalidate', () => {
 		await until(() => isEmpty(manager))
 		expect(questions.size).toBe(0)
 		expect(errors).toEqual([])
+	})
+
+	it('lets go of a client whose verify does not answer, without the event that says it is over', async () => {
+		vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+		onTestFinished(() => void vi.useRealTimers())
+		for (const [revalidate, patience] of [
+			[10, 1_000],
+			[4_000, 4_000],
+			[60_000, 10_000],
+		] as const) {
+			const errors: unknown[] = []
+			let asked = 0
+			const manager = new EvStreamManager({ onError: (error) => errors.push(error) })
+			const verify = () => (++asked === 1 ? true : new Promise<boolean>(() => {}))
+			const { stream, response } = manager.createResponse(new Request('http://a/'), {
+				authentication: { method: 'custom', revalidate, verify },
+			})
+			const endings = new Endings()
+			stream.onClose(endings.callback)
+			expect(await stream.authenticate()).toBe(true)
+			const text = response.then((given) => given.text())
+			await vi.advanceTimersByTimeAsync(revalidate + 2)
+			expect(asked).toBe(2)
+			await vi.advanceTimersByTimeAsync(patience - 5)
+			expect(stream.closed).toBe(false)
+			await vi.advanceTimersByTimeAsync(10)
+			expect(await endings.next()).toEqual({ channels: [], reason: 'revoked' })
+			expect(errors).toEqual([expect.any(EvUnavailableError)])
+			// It comes back, and is asked then.
+			expect(await text).not.toContain('event:')
+			expect(vi.getTimerCount()).toBe(0)
+		}
+	})
+
+	it('leaves no timer behind when verify has answered', async () => {
+		vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+		onTestFinished(() => void vi.useRealTimers())
+		let asked = 0
+		const manager = new EvStreamManager()
+		const { stream, response } = manager.createResponse(new Request('http://a/'), {
+			authentication: { method: 'custom', revalidate: 100, verify: () => ++asked > 0 },
+		})
+		expect(await stream.authenticate()).toBe(true)
+		const text = response.then((given) => given.text())
+		for (let n = 0; n < 5; n++) await vi.advanceTimersByTimeAsync(102)
+		expect(asked).toBe(6)
+		// The one that all streams of the manager share.
+		expect(vi.getTimerCount()).toBe(1)
+		stream.close()
+		await text
+		expect(vi.getTimerCount()).toBe(0)
 	})
 })

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type IncomingMessage, Server, type ServerResponse } from 'node:http'
 import { connect as connectHttp2 } from 'node:http2'
 import { listenHttp, openSse } from '@evstream/testkit'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -12,12 +12,26 @@ describe('the head', () => {
 		const { status, headers } = await visit(server)
 		expect(status).toBe(200)
 		expect(headers).toMatchObject({
-			'content-type': 'text/event-stream',
+			'content-type': 'text/event-stream; charset=utf-8',
 			'cache-control': 'no-cache, no-transform',
 			'x-accel-buffering': 'no',
-			connection: 'keep-alive',
 		})
 		expect(headers).not.toHaveProperty('content-length')
+	})
+
+	it('leaves it to Node what becomes of the connection, and for how long it is kept', async () => {
+		const server = await serve((req, res) => new Evstream(req, res))
+		if (!(server.server instanceof Server)) throw new Error('not HTTP/1')
+		server.server.keepAliveTimeout = 7_000
+		const headOf = async (...headers: string[]) => {
+			const client = await dial(server, 'GET / HTTP/1.1', 'Host: localhost', ...headers)
+			await client.has('\r\n\r\n')
+			return client.text
+		}
+		expect(await headOf()).toMatch(/^connection: keep-alive\r$[\s\S]*^keep-alive: timeout=7\r$/im)
+		const closing = await headOf('Connection: close')
+		expect(closing).toMatch(/^connection: close\r$/im)
+		expect(closing).not.toMatch(/keep-alive/i)
 	})
 
 	it('goes out at once, before any event', async () => {
@@ -45,7 +59,7 @@ describe('the head', () => {
 			'set-cookie': ['a=1', 'b=2'],
 			'cache-control': 'no-store',
 			'x-accel-buffering': 'yes',
-			'content-type': 'text/event-stream',
+			'content-type': 'text/event-stream; charset=utf-8',
 		})
 	})
 
@@ -106,6 +120,22 @@ describe('the head', () => {
 		expect(body).toBe('data:a\n\nevent:end\ndata:\n\n')
 	})
 
+	it.each(['1.0', '1.1'])('of HTTP/%s may say how long the body is, and Node counts it', async (version) => {
+		const errors: unknown[] = []
+		const body = 'data:a\n\nevent:end\ndata:\n\n'
+		const server = await serve((req, res) => {
+			res.strictContentLength = true
+			res.setHeader('Content-Length', body.length)
+			const stream = new Evstream(req, res, { onError: (error) => errors.push(error) })
+			stream.message({ data: 'a' })
+			stream.close()
+		})
+		const client = await dial(server, `GET / HTTP/${version}`, 'Host: a', 'Connection: close')
+		await expect.poll(() => client.ended).toBe(true)
+		expect(client.text.split('\r\n\r\n')[1]).toBe(body)
+		expect(errors).toEqual([])
+	})
+
 	it('is all a HEAD request gets, and the stream is over', async () => {
 		const reasons: unknown[] = []
 		const server = await serve((req, res) => {
@@ -115,7 +145,7 @@ describe('the head', () => {
 		})
 		const client = await visit(server, { method: 'HEAD' })
 		await client.closed
-		expect(client.headers['content-type']).toBe('text/event-stream')
+		expect(client.headers['content-type']).toBe('text/event-stream; charset=utf-8')
 		expect(client.raw).toBe('')
 		await expect.poll(() => reasons).toEqual(['disconnected'])
 	})
@@ -127,7 +157,7 @@ describe('the head', () => {
 		onTestFinished(() => server.close())
 		const client = await openSse(server.url)
 		expect(await client.next()).toMatchObject({ data: 'a' })
-		expect(client.headers['content-type']).toBe('text/event-stream')
+		expect(client.headers['content-type']).toBe('text/event-stream; charset=utf-8')
 	})
 
 	it('has no connection header on HTTP/2', async () => {
@@ -154,7 +184,7 @@ describe('the head', () => {
 		const [headers] = await once(exchange, 'response')
 		expect(headers).toMatchObject({
 			':status': 200,
-			'content-type': 'text/event-stream',
+			'content-type': 'text/event-stream; charset=utf-8',
 			'cache-control': 'no-cache, no-transform',
 			'x-accel-buffering': 'no',
 		})

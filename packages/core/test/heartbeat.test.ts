@@ -94,3 +94,11 @@ describe('a keep-alive comment', () => {
 		expect(seen).toEqual([])
 	})
 })
+
+describe('a comment', () => {
+	it('comes once in each interval, however often its client is looked at', async () => {
+		const { seen, pass } = await open({ keepAlive: 10_000, stallTimeout: 1_000 })
+		await pass(35_000)
+		expect(seen).toEqual(['comment 10000', 'comment 20000', 'comment 30000'])
+	})
+})

@@ -2,46 +2,87 @@ import { until } from '@evstream/testkit'
 import { describe, expect, it } from 'vitest'
 import type { EvManagedStream } from '../src/index.js'
 import { connect } from './support/serve.js'
+import { seqOf } from './support/streams-model.js'
 import { serve } from './support/streams-server.js'
+import { nextTurn } from './support/streams-slow.js'
 
 const MISSED = 20_000
 const data = 'x'.repeat(1_000)
 
+/** A client of a manager that has kept what it missed. */
+async function missing(channels: readonly string[]) {
+	const { manager, url, streams } = await serve({ history: { size: MISSED } })
+	const start = (await manager.send('other', { data: '' })) ?? ''
+	const sent: string[] = []
+	for (let n = 0; n < MISSED; n++) {
+		const channel = channels[n % channels.length] ?? ''
+		sent.push((await manager.send(channel, { event: channel, data })) ?? '')
+	}
+
+	/** A visit that is cut some more events after the first event of a name. */
+	async function visit(
+		lastEventId: string,
+		listen: (stream: EvManagedStream) => unknown,
+		cutAfter: string,
+		more = 0,
+	) {
+		const client = await connect(url, { headers: { 'last-event-id': lastEventId } })
+		client.pause()
+		const { stream } = await streams.next()
+		await listen(stream)
+		client.resume()
+		const cut = () => {
+			const first = client.events.findIndex(({ event }) => event === cutAfter)
+			return first < 0 ? Number.POSITIVE_INFINITY : first + 1 + more
+		}
+		await until(() => client.events.length >= cut(), { timeout: 15_000, what: cutAfter })
+		// What a browser has is what it dispatched until then.
+		const seen = client.events.slice(0, cut())
+		client.close()
+		await until(() => stream.closed)
+		return {
+			messages: seen.filter(({ event }) => channels.includes(event)),
+			ids: seen.flatMap(({ id }) => (id === undefined ? [] : [id])),
+			resets: seen.filter(({ event }) => event === 'reset'),
+		}
+	}
+
+	return { manager, start, sent, visit }
+}
+
+type Seen = Awaited<ReturnType<Awaited<ReturnType<typeof missing>>['visit']>>
+
+/** Everything once, nothing reset, and on each visit ids that do not fall. */
+function expectAllOnce(visits: readonly Seen[], sent: number): void {
+	expect(visits.flatMap(({ resets }) => resets)).toEqual([])
+	expect(visits.reduce((sum, { messages }) => sum + messages.length, 0)).toBe(sent)
+	for (const { ids } of visits) {
+		const seqs = ids.map(seqOf)
+		expect(seqs).toEqual(seqs.toSorted((one, other) => one - other))
+	}
+}
+
 describe('a client that comes back and listens to a channel in a later tick', () => {
 	it('loses nothing when it is cut while that channel is replayed and another one is live', async () => {
-		const { manager, url, streams } = await serve({ history: { size: MISSED } })
-		const start = await manager.send('other', { data: '' })
-		for (let n = 0; n < MISSED; n++) manager.send('missed', { event: 'missed', data })
-
-		/** A visit that goes on until `enough`; the ids of what it got of the channel, and the last id of all. */
-		async function visit(lastEventId: string, listen: (stream: EvManagedStream) => unknown, enough: string) {
-			const client = await connect(url, { headers: { 'last-event-id': lastEventId } })
-			client.pause()
-			const { stream } = await streams.next()
-			await listen(stream)
-			client.resume()
-			await client.next(enough, 15_000)
-			// What a browser has is what it dispatched until then.
-			const seen = client.events.slice(0, client.events.findIndex(({ event }) => event === enough) + 1)
-			client.close()
-			const ids = seen.filter(({ event }) => event === 'missed').map(({ id }) => id)
-			return { ids, last: seen.at(-1)?.id ?? '', resets: seen.filter(({ event }) => event === 'reset') }
-		}
-
+		const { manager, start, visit } = await missing(['missed'])
 		const first = await visit(
-			start ?? '',
+			start,
 			async (stream) => {
 				stream.listen('live')
-				await new Promise((resolve) => setImmediate(resolve))
+				await nextTurn()
 				stream.listen('missed')
 				// More than the kernel takes is missed: the replay waits for the client in the middle.
 				await until(() => manager.stats().bufferedBytes > 0)
 				manager.send('live', { event: 'live', data: '' })
 			},
-			'live',
+			'missed',
+			4_999,
 		)
+		// It was cut within the older messages, and its id says so.
+		expect(first.messages.length).toBeGreaterThan(4_000)
+		expect(first.ids.at(-1)).toMatch(/^[^-]+-[^-]+-\d+$/)
 		const second = await visit(
-			first.last,
+			first.ids.at(-1) ?? '',
 			(stream) => {
 				stream.listen('live')
 				stream.listen('missed')
@@ -49,9 +90,77 @@ describe('a client that comes back and listens to a channel in a later tick', ()
 			},
 			'end',
 		)
-		const got = new Set([...first.ids, ...second.ids])
-		expect({ got: got.size, resets: second.resets.length > 0 }).toSatisfy(
-			({ got, resets }) => got === MISSED || resets,
+		expectAllOnce([first, second], MISSED)
+	})
+
+	it('loses nothing when it is cut again and again, in another order each time', async () => {
+		const { manager, start, visit } = await missing(['a', 'b', 'c'])
+		const orders = ['abc', 'bac', 'abc']
+		const visits: Seen[] = []
+		let id = start
+		for (const order of orders) {
+			const seen = await visit(
+				id,
+				async (stream) => {
+					for (const channel of order) {
+						stream.listen(channel)
+						await nextTurn()
+					}
+				},
+				// Before a message of the last one nobody can know that it will be listened to.
+				order.at(-1) ?? '',
+				1_000,
+			)
+			visits.push(seen)
+			id = seen.ids.at(-1) ?? ''
+		}
+		const last = await visit(
+			id,
+			(stream) => {
+				for (const channel of ['end', 'a', 'b', 'c']) stream.listen(channel)
+				manager.send('end', { event: 'end', data: '' })
+			},
+			'end',
 		)
+		expectAllOnce([...visits, last], MISSED)
+	})
+
+	it('gets the second channel after the first one’s replay has begun, and nothing twice', async () => {
+		const { start, manager, visit } = await missing(['a', 'a', 'a', 'a', 'b'])
+		const seen = await visit(
+			start,
+			async (stream) => {
+				stream.listen('a')
+				await nextTurn()
+				await until(() => manager.stats().bufferedBytes > 0)
+				stream.listen('b')
+			},
+			'position',
+		)
+		expectAllOnce([seen], MISSED)
+	})
+
+	it.each([
+		['named by their few others', 1, []],
+		['too many to be named in an id, as are the others', 20, ['{"reason":"trimmed"}']],
+	])('is reset only if it has to be: forty late channels, %s', async (_what, live, resets) => {
+		const channels = Array.from({ length: 40 }, (_, n) => `late ${n}`)
+		const others = Array.from({ length: live }, (_, n) => `live ${n}`)
+		const { start, visit, manager } = await missing(channels)
+		const seen = await visit(
+			start,
+			async (stream) => {
+				for (const other of others) stream.listen(other)
+				await nextTurn()
+				await manager.send('live 0', { event: 'live', data: '' })
+				for (const channel of channels) stream.listen(channel)
+				await nextTurn()
+				await manager.send('live 0', { event: 'end', data: '' })
+			},
+			'end',
+		)
+		expect(seen.resets.map(({ data }) => data)).toEqual(resets)
+		for (const id of seen.ids) expect(id.length).toBeLessThanOrEqual(128)
+		if (resets.length === 0) expectAllOnce([seen], MISSED)
 	})
 })

@@ -118,7 +118,8 @@ describe('nothing is left', () => {
 
 			expect([...seen].sort(), what).toEqual([...moments].sort())
 			expect(closed, what).toBeGreaterThan(800)
-			expect(timers.size, what).toBe(0)
+			// With history there is one more, of the manager: it drops what has expired.
+			expect(timers.size, what).toBeLessThanOrEqual(history === undefined ? 0 : 1)
 			await manager.close()
 			expect(timers.size, what).toBe(0)
 			await until(

@@ -161,7 +161,7 @@ describe('a send that fails', () => {
 		onTestFinished(() => void process.off('unhandledRejection', note))
 		const errors: unknown[] = []
 		const manager = new EvStreamManager({ onError: (error) => errors.push(error) })
-		manager.send('a', { data: undefined })
+		manager.send('a', { data: () => {} })
 		manager.to('nobody', { event: 'two\nlines', data: '' })
 		await expect(manager.send('a', { data: 1n })).rejects.toThrow(EvInvalidMessageError)
 		await manager.close()
@@ -188,6 +188,11 @@ describe('wrong options', () => {
 		[RangeError, { history: { size: 0 } }],
 		[RangeError, { history: { size: 1, ttl: 0 } }],
 		[RangeError, { history: { size: 1, channels: { a: { size: -1 } } } }],
+		[RangeError, { history: { size: 1, maxBytes: 0 } }],
+		[TypeError, { history: { size: 1, maxBytes: '1 MB' } }],
+		[RangeError, { history: { size: 1, maxTotalBytes: 0.5 } }],
+		[TypeError, { history: { size: 1, maxTotalBytes: null } }],
+		[RangeError, { history: { size: 1, channels: { a: { size: 1, maxBytes: -1 } } } }],
 		[TypeError, { adapter: {} }],
 		[TypeError, { slow: 'ignore' }],
 		[TypeError, { onError: 'log' }],

@@ -16,7 +16,11 @@ describe('maxAge', () => {
 		const ages: number[] = []
 		const reasons = new Set<EvCloseReason>()
 		for (let n = 0; n < 200; n++) {
-			const { stream } = manager.createResponse(new Request('http://localhost/'), { maxAge: 10_000 })
+			const { stream, response } = manager.createResponse(new Request('http://localhost/'), {
+				maxAge: 10_000,
+			})
+			// Somebody reads it: a response that nobody reads is still there when its stream has ended.
+			void response.text()
 			stream.onClose((_channels, reason) => {
 				ages.push(performance.now() - start)
 				reasons.add(reason)

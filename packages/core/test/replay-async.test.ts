@@ -143,7 +143,10 @@ describe('a newcomer to a log that answers late', () => {
 		publish('a', 'last')
 		await client.next(({ data }) => data === 'last')
 		expect(seqOf(id)).toBeGreaterThanOrEqual(5)
-		expect(hole(client, seqOf(client.events[0]?.id), 'a', 'b')).toBeUndefined()
+		// What came since its channel was followed may come before the position.
+		const [first] = client.events
+		const start = first?.event === 'position' ? seqOf(first.id) : seqOf(first?.id) - 1
+		expect(hole(client, start, 'a', 'b')).toBeUndefined()
 	})
 
 	it('shares what the instance has, though another listener joined before', async () => {

@@ -26,7 +26,7 @@ async function remote(size = 100) {
 }
 
 describe('a stream whose pages reached further than its instance', () => {
-	it('is reset where the instance lost more, and gets nothing twice where it lost nothing', async () => {
+	it('reads the log again where the instance lost more, and gets nothing twice', async () => {
 		const { adapter, publish, open, epoch } = await remote()
 		const other = await open(4, 'a', 'b')
 		await other.next('position')
@@ -41,7 +41,8 @@ describe('a stream whose pages reached further than its instance', () => {
 		publish('b', 'b7')
 		adapter.deliveries.open()
 		await client.next(({ data }) => data === 'b7')
-		expect(client.events.filter(({ event }) => event === 'reset')).toHaveLength(1)
+		// The log still has what the instance lost.
+		expect(client.events.filter(({ event }) => event === 'reset')).toEqual([])
 		expect(messagesOf(client).filter((data) => data.startsWith('b'))).toEqual(['b4', 'b5', 'b6', 'b7'])
 	})
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { AwaitableQueue, until } from '@evstream/testkit'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { EvClosedError, type EvManagedStream, EvStreamManager } from '../src/index.js'
 import { dial, type RawClient, serve, thrownBy, visit } from './support/visit.js'
 import { Endings } from './support/watch.js'
@@ -40,6 +40,50 @@ describe('closing a manager', () => {
 			expect(retry).toBeLessThanOrEqual(2_000)
 		}
 		expect(new Set(retries).size).toBeGreaterThan(20)
+	})
+
+	it('tells times that are as far apart as the drain lasts, for a drain of more than a second', async () => {
+		vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+		onTestFinished(() => void vi.useRealTimers())
+		const manager = new EvStreamManager()
+		const texts = Array.from({ length: 100 }, () =>
+			manager.createResponse(new Request('http://localhost/')).response.text(),
+		)
+		const closing = manager.close({ drainMs: 20_000 })
+		for (let second = 0; second < 21; second++) {
+			// Evenly: after each second a twentieth more.
+			const { connections } = manager.stats()
+			expect(connections).toBeGreaterThanOrEqual(100 - 5 * second - 1)
+			expect(connections).toBeLessThanOrEqual(100 - 5 * second + 1)
+			await vi.advanceTimersByTimeAsync(1_000)
+			if (second === 19) break
+		}
+		await vi.advanceTimersByTimeAsync(100)
+		await closing
+		const retries = (await Promise.all(texts)).map((text) => Number(/retry:(\d+)\n/.exec(text)?.[1]))
+		for (const retry of retries) {
+			expect(retry).toBeGreaterThanOrEqual(1_000)
+			expect(retry).toBeLessThanOrEqual(21_000)
+		}
+		expect(Math.max(...retries) - Math.min(...retries)).toBeGreaterThan(10_000)
+		expect(vi.getTimerCount()).toBe(0)
+	})
+
+	it('ends two hundred at a time, and lets others have a turn in between', async () => {
+		const manager = new EvStreamManager()
+		const texts = Array.from({ length: 450 }, () =>
+			manager.createResponse(new Request('http://localhost/')).response.text(),
+		)
+		const closing = manager.close()
+		expect(manager.stats().connections).toBe(250)
+		let turns = 0
+		while (manager.stats().connections > 0) {
+			turns++
+			await new Promise((resolve) => setImmediate(resolve))
+		}
+		expect(turns).toBeGreaterThan(1)
+		await closing
+		for (const text of await Promise.all(texts)) expect(text).toMatch(/^:\n\nretry:\d+\n\n$/)
 	})
 
 	it('ends them in no order that a client could be unlucky in', async () => {

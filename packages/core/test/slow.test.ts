@@ -116,6 +116,23 @@ describe('stallTimeout', () => {
 		expect(manager.stats()).toMatchObject({ connections: 0, slowDisconnects: 1, bufferedBytes: 0 })
 	})
 
+	it('cuts a client off at once, not when its deadline has passed once more', async () => {
+		const served = await serve(patient)
+		const { url, manager, streams } = served
+		const client = await openSse(`${url}/?channel=a`)
+		client.pause()
+		const { stream, res } = await streams.next()
+		const left: unknown[] = []
+		stream.onClose(() => {
+			const { bufferedBytes, ending } = manager.stats()
+			left.push({ bufferedBytes, ending, destroyed: res.destroyed })
+		})
+		await flood(served, () => manager.stats().bufferedBytes > 4 * LARGE.length)
+		await until(() => stream.closed)
+		expect(left).toEqual([{ bufferedBytes: 0, ending: 1, destroyed: true }])
+		await until(() => manager.stats().ending === 0, { timeout: 100 })
+	})
+
 	it.each([false, 60_000] as const)(
 		'cuts a client for which little waits (keepAlive: %s)',
 		async (keepAlive) => {

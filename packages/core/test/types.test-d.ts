@@ -1,6 +1,6 @@
 /** What must not compile. Each `@ts-expect-error` is an error of its own if the line below it compiles. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type EvMessage, EvStreamManager, Evstream } from '../src/index.js'
+import { type EvData, type EvMessage, EvStreamManager, Evstream } from '../src/index.js'
 
 declare const req: IncomingMessage
 declare const res: ServerResponse
@@ -43,6 +43,86 @@ export async function typedChannels(): Promise<void> {
 	void [id, wrong]
 }
 
+interface Rooms {
+	red: { text: string }
+	blue: { text: string }
+	green: { text: string; by: string }
+	open: boolean
+	maybe: string | undefined
+	nothing: undefined
+	either: 'a' | { b: number }
+}
+
+export function unionsOfNames(manager: EvStreamManager<Rooms>): void {
+	const alike = Math.random() < 0.5 ? 'red' : 'blue'
+	manager.send(alike, { data: { text: 'a' } })
+	const wider = Math.random() < 0.5 ? 'red' : 'green'
+	const both = { text: 'a', by: 'b' }
+	manager.send(wider, { data: both })
+	// @ts-expect-error enough for red, but not for green
+	manager.send(wider, { data: { text: 'a' } })
+	const apart = Math.random() < 0.5 ? 'red' : 'open'
+	// @ts-expect-error right for red only
+	manager.send(apart, { data: { text: 'a' } })
+	// @ts-expect-error right for open only
+	manager.send(apart, { data: true })
+	// @ts-expect-error not one of all names takes a number
+	manager.send<keyof Rooms>('red', { data: 1 })
+	// A payload that is a union itself is no union of names.
+	manager.send('either', { data: 'a' })
+	manager.send('either', { data: { b: 1 } })
+	manager.send('open', { data: Math.random() < 0.5 })
+	const source = manager.provide(wider, {})
+	source.broadcast({ data: { text: 'a', by: 'b' } })
+	// @ts-expect-error enough for red, but not for green
+	source.broadcast({ data: { text: 'a' } })
+}
+
+/** A function of the app that passes name and data on. */
+export function publish<Name extends keyof Channels>(
+	manager: EvStreamManager<Channels>,
+	name: Name,
+	data: Channels[Name],
+): void {
+	manager.send(name, { event: name, data })
+}
+
+export function noData(manager: EvStreamManager<Rooms>, untyped: EvStreamManager, stream: Evstream): void {
+	// @ts-expect-error undefined has no JSON form
+	stream.message({ data: undefined })
+	// @ts-expect-error undefined has no JSON form
+	untyped.send('a', { data: undefined })
+	// @ts-expect-error undefined has no JSON form
+	void untyped.to('id', { data: undefined })
+	manager.send('maybe', { data: 'a' })
+	// @ts-expect-error undefined has no JSON form, though the channel names it
+	manager.send('maybe', { data: undefined })
+	// @ts-expect-error a channel of undefined has no messages
+	manager.send('nothing', { data: undefined })
+	// @ts-expect-error undefined has no JSON form
+	const message: EvMessage<undefined> = { data: undefined }
+	const optional: { text?: string } = {}
+	// @ts-expect-error it may be undefined
+	stream.message({ data: optional.text })
+	stream.message({ data: optional.text ?? null })
+	const any: EvData = JSON.parse('1')
+	stream.message({ data: any })
+	void message
+}
+
+export function provided(manager: EvStreamManager<Channels>, untyped: EvStreamManager): void {
+	const source = manager.provide('news', { snapshot: () => ({ event: 'news', data: { title: 'a' } }) })
+	source.broadcast({ data: { title: 'b' } })
+	// @ts-expect-error the payload of another channel
+	source.broadcast({ data: 1 })
+	// @ts-expect-error the payload of another channel
+	manager.provide('news', { snapshot: () => ({ data: 1 }) })
+	// @ts-expect-error an unknown channel
+	manager.provide('sports', {})
+	manager.provide('count', { snapshot: () => undefined })
+	untyped.provide('anything', { snapshot: () => ({ data: [1] }) }).broadcast({ data: 'a' })
+}
+
 export function untypedChannels(): void {
 	const manager = new EvStreamManager()
 	manager.send('anything', { data: Symbol.iterator })
@@ -79,6 +159,11 @@ export function messages(stream: Evstream): void {
 	// @ts-expect-error closed is read-only
 	stream.closed = true
 	stream.onClose((channels, reason) => void [channels.length, reason === 'shutdown'])
+	// A callback may return anything.
+	const set = new Set<Evstream>()
+	stream.onClose(() => set.delete(stream))
+	stream.onClose(async () => set.size)
+	stream.close(() => set.delete(stream))
 	// @ts-expect-error not a reason
 	stream.onClose((_channels, reason) => void (reason === 'bored'))
 	// @ts-expect-error not a function

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { until } from '@evstream/testkit'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { type EvManagerOptions, EvStreamManager } from '../src/index.js'
@@ -5,6 +7,13 @@ import { eventsOf } from './support/streams-raw.js'
 import { LARGE, nextTurn, reasonOf } from './support/streams-slow.js'
 
 const URL = 'http://localhost/events'
+
+setFlagsFromString('--expose-gc')
+const gc: unknown = runInNewContext('gc')
+
+function collectGarbage(): void {
+	if (typeof gc === 'function') gc()
+}
 
 function managed(options: EvManagerOptions = {}): { manager: EvStreamManager; errors: unknown[] } {
 	const errors: unknown[] = []
@@ -51,7 +60,7 @@ describe('createResponse', () => {
 		const { stream, response } = manager.createResponse(new Request(URL))
 		expect(response.status).toBe(200)
 		expect(Object.fromEntries(response.headers)).toEqual({
-			'content-type': 'text/event-stream',
+			'content-type': 'text/event-stream; charset=utf-8',
 			'cache-control': 'no-cache, no-transform',
 			'x-accel-buffering': 'no',
 		})
@@ -92,7 +101,7 @@ describe('createResponse', () => {
 		expect(stream.closed).toBe(true)
 		expect(stream.message({ data: 'never' })).toBe(false)
 		stream.listen('a')
-		expect(response.headers.get('content-type')).toBe('text/event-stream')
+		expect(response.headers.get('content-type')).toBe('text/event-stream; charset=utf-8')
 		expect(await response.text()).toBe('')
 		expect(manager.stats()).toMatchObject({ connections: 0, channels: 0 })
 	})
@@ -121,6 +130,21 @@ describe('a web client that leaves', () => {
 		expect(reasons).toEqual(['a disconnected'])
 		expect(errors).toEqual([])
 		expect(manager.stats()).toMatchObject({ connections: 0, channels: 0, listeners: 0, bufferedBytes: 0 })
+	})
+
+	it('takes with it what waited, although the app keeps the stream', async () => {
+		const { manager } = managed({ maxBuffer: 1e9 })
+		const { stream, response } = manager.createResponse(new Request(URL))
+		collectGarbage()
+		const before = process.memoryUsage().arrayBuffers
+		for (let n = 0; n < 10; n++) stream.message({ data: 'x'.repeat(5_000_000) })
+		expect(process.memoryUsage().arrayBuffers).toBeGreaterThan(before + 40_000_000)
+		await response.body?.cancel()
+		await until(() => {
+			collectGarbage()
+			return process.memoryUsage().arrayBuffers < before + 10_000_000
+		})
+		expect(stream.closed).toBe(true)
 	})
 
 	it('by aborting the request ends the stream and the body', async () => {
@@ -232,7 +256,42 @@ describe('back-pressure of a web response', () => {
 		expect(await written).toBe(true)
 		await stream.drain()
 		await until(() => client.text.includes('data:49 '))
-		expect(manager.stats().bufferedBytes).toBe(0)
+		await until(() => manager.stats().bufferedBytes === 0)
 		expect(eventsOf(client.text)).toHaveLength(51)
+	})
+})
+
+describe('a consumer that transfers its chunks to another thread', () => {
+	it('takes nothing from the other clients of the same message', async () => {
+		const { manager } = managed({ history: { size: 10 } })
+		const readers = [1, 2, 3].map(() => {
+			const { stream, response } = manager.createResponse(new Request(URL))
+			stream.listen('a')
+			return response.body?.getReader()
+		})
+		const small = 'small'
+		const large = 'x'.repeat(40_000)
+		manager.send('a', { data: small })
+		await nextTurn()
+		manager.send('a', { data: large })
+		await nextTurn()
+		const texts: string[] = []
+		for (const reader of readers) {
+			const decoder = new TextDecoder()
+			let text = ''
+			while (!text.endsWith(`data:${large}\n\n`)) {
+				const { value } = (await reader?.read()) ?? {}
+				if (value === undefined) break
+				// As `postMessage` does with a list of what is given away.
+				const given = structuredClone(value, { transfer: [value.buffer] })
+				expect(value.byteLength).toBe(0)
+				text += decoder.decode(given, { stream: true })
+			}
+			texts.push(text)
+		}
+		const events = texts.map((text) => eventsOf(text))
+		const [first] = events
+		expect(new Set(first)).toEqual(new Set(['position:', `message:${small}`, `message:${large}`]))
+		expect(events).toEqual([first, first, first])
 	})
 })
