@@ -64,7 +64,7 @@ describe('clients that are not browsers', () => {
 		})
 		await vi.waitFor(() => expect(text).toContain('event:position\n'), 5_000)
 		expect(text).toMatch(/^HTTP\/1\.1 200 OK\r\n/)
-		expect(text).toMatch(/^content-type: text\/event-stream\r\n/im)
+		expect(text).toMatch(/^content-type: text\/event-stream; charset=utf-8\r\n/im)
 
 		await postAll(demo.url, ['for curl'])
 		await vi.waitFor(() =>

@@ -1,5 +1,5 @@
 import { type EvChannelSource, EvInvalidMessageError, type EvMessage, encodeJson } from '@evstream/core'
-import { keepContext } from './context.js'
+import { keepContext, outsideContext } from './context.js'
 import type { Settings } from './settings.js'
 import type { EvStateHost, EvStateListener } from './types.js'
 
@@ -20,7 +20,10 @@ export class Outlet<T> {
 		this.#prefix = `{${JSON.stringify(key)}:`
 		this.#maxSize = maxSize
 		this.#onError = onError
-		this.#source = host.provide(channel, snapshot ? { snapshot: () => this.#message } : {})
+		// Not a callback of the app: it must not keep the context of the request that made the state.
+		this.#source = outsideContext(() =>
+			host.provide(channel, snapshot ? { snapshot: () => this.#message } : {}),
+		)
 	}
 
 	/**

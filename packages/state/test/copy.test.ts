@@ -58,29 +58,11 @@ describe.each(COPIES)('%s', (_, copy) => {
 })
 
 describe('copyLoose', () => {
-	it('copies dates, maps with their keys, and sets, and what is in them', () => {
-		const value = {
-			when: new Date(5),
-			map: new Map([[{ key: 1 }, { n: 1 }]]),
-			set: new Set([{ n: 1 }]),
-		}
+	it('copies dates', () => {
+		const value = { when: new Date(5) }
 		const made = copyLoose(value)
 		expect(made).toEqual(value)
 		expect(made.when).not.toBe(value.when)
-		expect([...made.map.keys()][0]).not.toBe([...value.map.keys()][0])
-		expect([...made.map.values()][0]).not.toBe([...value.map.values()][0])
-		expect([...made.set][0]).not.toBe([...value.set][0])
-	})
-
-	it('refuses cycles through maps and sets', () => {
-		const code = expect.objectContaining({ code: 'EV_INVALID_MESSAGE' })
-		const map = new Map<unknown, unknown>()
-		const keyed = new Map<unknown, unknown>()
-		const set = new Set<unknown>()
-		map.set(1, map)
-		keyed.set(keyed, 1)
-		set.add(set)
-		for (const cyclic of [map, keyed, set]) expect(() => copyLoose(cyclic)).toThrow(code)
 	})
 
 	it('keeps undefined, and shares functions and instances of classes', () => {
@@ -109,7 +91,8 @@ describe('copyStrict', () => {
 			[[undefined], 'undefined'],
 			[new (class {})(), 'an instance of a class'],
 		]
-		for (const [value, what] of cases) expect(() => copyStrict(value)).toThrow(`cannot hold ${what}:`)
+		for (const [value, what] of cases)
+			expect(() => copyStrict(value)).toThrow(` is ${what}, which JSON would change`)
 	})
 
 	it('gives what JSON gives back: no negative zero, no undefined properties', () => {
