@@ -61,7 +61,7 @@ async function checkServer(port) {
 
 	const first = await open(`${url}/events`)
 	assert.equal(first.response.status, 200)
-	assert.equal(first.response.headers.get('content-type'), 'text/event-stream')
+	assert.equal(first.response.headers.get('content-type'), 'text/event-stream; charset=utf-8')
 	assert.equal(first.response.headers.get('cache-control'), 'no-cache, no-transform')
 	await until(() => first.text.includes('event:position\n'), 'the position of a newcomer')
 	await ask('/send?data=1&data=2')

@@ -270,7 +270,7 @@ export class NodeTransport implements Transport {
 		const res = this.#res
 		const { last = null, leave = false } = this.#ending ?? {}
 		const { socket } = this.#req
-		if (leave && socket instanceof Socket) res.once('finish', () => socket.end())
+		if (leave && isNode && socket instanceof Socket) res.once('finish', () => socket.end())
 		if (last === null) res.end()
 		else res.end(last.plain)
 		this.uncork()
