@@ -14,7 +14,7 @@ export function tests(name: string, test: ViteUserConfig['test'] = {}): ViteUser
 			hookTimeout: 60_000,
 			// On a loaded machine a few tests that race two clocks fail once in some hundred runs. A test
 			// that fails twice is broken.
-			retry: process.env['CI'] === 'true' ? 1 : 0,
+			retry: process.env.CI === 'true' ? 1 : 0,
 			typecheck: { enabled: false },
 			...test,
 		},
