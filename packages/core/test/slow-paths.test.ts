@@ -109,13 +109,13 @@ describe('a web response that nobody reads', () => {
 	})
 })
 
-describe('a burst of many times maxBuffer in one tick is not slowness', () => {
+describe('A client that reads', () => {
 	const total = 60
 	const burst = (manager: EvStreamManager): void => {
 		for (let n = 0; n < total; n++) manager.send('a', { data: `${n} ${LARGE}` })
 	}
 
-	it('when res.write was replaced', async () => {
+	it('may be sent a burst of many times maxBuffer in one tick when res.write was replaced', async () => {
 		const { url, manager } = await serve(
 			{ maxBuffer },
 			{
@@ -130,7 +130,7 @@ describe('a burst of many times maxBuffer in one tick is not slowness', () => {
 		await client.next(({ data }) => data.startsWith(`${total - 1} `))
 	})
 
-	it('behind a compressor', async () => {
+	it('may be sent a burst of many times maxBuffer in one tick behind a compressor', async () => {
 		const compress = compression()
 		const { url, manager } = await serve(
 			{ maxBuffer },
@@ -146,7 +146,7 @@ describe('a burst of many times maxBuffer in one tick is not slowness', () => {
 		await client.next(({ data }) => data.startsWith(`${total - 1} `))
 	})
 
-	it('on HTTP/2', async () => {
+	it('may be sent a burst of many times maxBuffer in one tick on HTTP/2', async () => {
 		const { url, manager, streams } = await serve({ maxBuffer }, { http2: true })
 		const client = openHttp2(url)
 		const { stream } = await streams.next()
@@ -155,7 +155,7 @@ describe('a burst of many times maxBuffer in one tick is not slowness', () => {
 		expect(stream.closed).toBe(false)
 	})
 
-	it('on a web response', async () => {
+	it('may be sent a burst of many times maxBuffer in one tick on a web response', async () => {
 		const manager = new EvStreamManager({ maxBuffer })
 		onTestFinished(() => manager.close())
 		const { stream, response } = manager.createResponse(new Request('http://localhost/'))
