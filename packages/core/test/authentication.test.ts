@@ -1,12 +1,14 @@
 import type { IncomingMessage } from 'node:http'
 import { AwaitableQueue, until } from '@evstream/testkit'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { Authenticator } from '../src/authentication.js'
 import {
 	type EvAuthenticationOptions,
 	EvInvalidMessageError,
 	type EvManagedStream,
 	EvStreamManager,
 } from '../src/index.js'
+import { WebRequest } from '../src/request.js'
 import { dial, serve } from './support/visit.js'
 import { Endings, isEmpty } from './support/watch.js'
 
@@ -208,5 +210,69 @@ describe('verify', () => {
 		expect(answer).toBe(false)
 		await expectRejected(client, '')
 		expect(errors).toEqual([expect.any(EvInvalidMessageError)])
+	})
+})
+
+describe('a client that leaves while verify is asked', () => {
+	it.each([true, false])('has ended once, and nothing of it is left when verify answers %j', async (verdict) => {
+		const manager = new EvStreamManager()
+		const left = new AbortController()
+		let decide: ((answer: boolean) => void) | undefined
+		const verify = () =>
+			new Promise<boolean>((resolve) => {
+				decide = resolve
+			})
+		const { stream } = manager.createResponse(new Request('http://a/', { signal: left.signal }), {
+			authentication: { method: 'custom', verify },
+		})
+		const endings = new Endings()
+		stream.onClose(endings.callback)
+		const answer = stream.authenticate()
+		left.abort()
+		expect(await endings.next()).toEqual({ channels: [], reason: 'disconnected' })
+		decide?.(verdict)
+		expect(await answer).toBe(false)
+		expect(manager.stats()).toMatchObject({ connections: 0, ending: 0 })
+		expect(endings.size).toBe(0)
+	})
+})
+
+describe('verify that is asked again and does not answer', () => {
+	const authenticator = (verify: () => Promise<boolean>, errors: unknown[] = []) =>
+		Authenticator.of({ method: 'custom', verify }, new WebRequest(new Request('http://a/')), (error) =>
+			errors.push(error),
+		)
+	const never = () => new Promise<boolean>(() => {})
+
+	it.each([
+		[20, 1_000],
+		[3_000, 3_000],
+		[60_000, 10_000],
+	])('every %i ms is waited for %i ms', async (interval, limit) => {
+		vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+		onTestFinished(() => void vi.useRealTimers())
+		const errors: unknown[] = []
+		let verdict: unknown
+		void authenticator(never, errors)
+			?.judgeAgain(interval)
+			.then((given) => {
+				verdict = given
+			})
+		await vi.advanceTimersByTimeAsync(limit - 1)
+		expect(verdict).toBeUndefined()
+		await vi.advanceTimersByTimeAsync(1)
+		expect(verdict).toBe('late')
+		expect(errors).toEqual([expect.objectContaining({ code: 'EV_UNAVAILABLE' })])
+	})
+
+	it('does not keep the process alive, and no timer is left when it has answered', async () => {
+		const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+		const before = timers()
+		void authenticator(never)?.judgeAgain(5_000)
+		expect(timers()).toBe(before)
+		vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+		onTestFinished(() => void vi.useRealTimers())
+		expect(await authenticator(async () => true)?.judgeAgain(5_000)).toBe(true)
+		expect(vi.getTimerCount()).toBe(0)
 	})
 })

@@ -230,3 +230,25 @@ describe('from', () => {
 		},
 	)
 })
+
+describe('a source that always has the next item at once', () => {
+	it('is left for a turn of the event loop now and then, not after each item', async () => {
+		const manager = new EvStreamManager()
+		const { stream, response } = manager.createResponse(new Request('http://a/'))
+		const text = response.text()
+		let turns = 0
+		let running = true
+		const count = (): void => {
+			turns++
+			if (running) setImmediate(count)
+		}
+		setImmediate(count)
+		const items = 20_000
+		expect(await stream.from(new Array(items).fill('x'))).toBe(true)
+		running = false
+		stream.close()
+		expect((await text).match(/data:x/g)).toHaveLength(items)
+		expect(turns).toBeGreaterThan(1)
+		expect(turns).toBeLessThan(items / 4)
+	})
+})

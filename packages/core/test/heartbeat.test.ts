@@ -102,3 +102,18 @@ describe('a comment', () => {
 		expect(seen).toEqual(['comment 10000', 'comment 20000', 'comment 30000'])
 	})
 })
+
+describe('a heartbeat that is about to fall due when the app closes the stream', () => {
+	it('goes before the end, and one that is not due does not', async () => {
+		for (const [closed, last] of [
+			[991, ['heartbeat 991', 'end 991']],
+			[980, ['end 980']],
+		] as const) {
+			const { stream, seen, pass } = await open({ heartbeat: 1_000 })
+			await pass(closed)
+			stream.close()
+			await pass(0)
+			expect(seen).toEqual(last)
+		}
+	})
+})

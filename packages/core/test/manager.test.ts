@@ -253,3 +253,31 @@ describe('provide', () => {
 		second.close()
 	})
 })
+
+describe('an option of one stream', () => {
+	it.each([
+		['heartbeat', 0],
+		['keepAlive', 0],
+		['maxBuffer', -1],
+		['stallTimeout', 0],
+		['slow', 'never'],
+		['onError', 'none'],
+	])('counts also if it is the only one: %s', (name, wrong) => {
+		const manager = new EvStreamManager()
+		expect(() => manager.createResponse(new Request('http://a/'), { [name]: wrong })).toThrow(name)
+		expect(manager.stats().connections).toBe(0)
+	})
+})
+
+describe('many messages of one tick', () => {
+	it('are written before it ends as soon as they are more than 64 KiB', async () => {
+		const manager = new EvStreamManager()
+		const { stream } = manager.createResponse(new Request('http://a/'))
+		stream.listen('a')
+		for (let n = 0; n < 10; n++) void manager.send('a', { data: 'x'.repeat(10_000) })
+		expect(manager.stats().deliveries).toBe(6)
+		await Promise.resolve()
+		await new Promise((resolve) => setImmediate(resolve))
+		expect(manager.stats().deliveries).toBe(10)
+	})
+})

@@ -95,3 +95,21 @@ describe('a client that has caught up', () => {
 		expect(most).toBeLessThanOrEqual(maxBuffer)
 	})
 })
+
+describe('a stream that the app closes', () => {
+	it('is slow if what was sent before in this tick finds it so, and ends once', async () => {
+		const { manager, stream } = open({ maxBuffer: 20_000 })
+		const reasons: string[] = []
+		stream.onClose((_channels, reason) => void reasons.push(reason))
+		for (let n = 0; n < 3; n++) {
+			void manager.send('a', { data: 'x'.repeat(6_000) })
+			for (let turn = 0; turn < 6; turn++) await nextTurn()
+		}
+		void manager.send('a', { data: 'x'.repeat(6_000) })
+		expect(stream.closed).toBe(false)
+		stream.close()
+		await nextTurn()
+		expect(reasons).toEqual(['slow'])
+		expect(manager.stats()).toMatchObject({ slowDisconnects: 1, connections: 0, ending: 0 })
+	})
+})
