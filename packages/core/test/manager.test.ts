@@ -9,6 +9,7 @@ import {
 	type EvOptions,
 	EvStreamManager,
 } from '../src/index.js'
+import { connectionSettings } from '../src/options.js'
 import { FakeAdapter } from './support/streams-log.js'
 import { messagesOf } from './support/streams-model.js'
 import { serve } from './support/streams-server.js'
@@ -147,6 +148,8 @@ describe('to', () => {
 		expect(ids[0]).toMatch(/^node-/)
 		expect(await manager.to(ids[1] ?? '', { data: 'second' })).toBe(true)
 		expect(await manager.to(`${ids[1]}0`, { data: 'nobody' })).toBe(false)
+		// `parseInt` would read the number of the stream there.
+		expect(await manager.to(`${ids[1]}!`, { data: 'nobody' })).toBe(false)
 		expect(await manager.to('elsewhere', { data: 'nobody' })).toBe(false)
 		await clients[1]?.next(({ data }) => data === 'second')
 		expect(clients.map(({ events }) => events.length)).toEqual([0, 1])
@@ -279,5 +282,20 @@ describe('many messages of one tick', () => {
 		await Promise.resolve()
 		await new Promise((resolve) => setImmediate(resolve))
 		expect(manager.stats().deliveries).toBe(10)
+	})
+})
+
+describe('the options of a manager', () => {
+	it('hold for a stream that has none of its own, and one by one for a stream that has another', () => {
+		const defaults = connectionSettings({
+			heartbeat: 1_000,
+			keepAlive: false,
+			maxBuffer: 2_000,
+			stallTimeout: 3_000,
+			slow: 'drop',
+			onError: () => {},
+		})
+		expect(connectionSettings({}, defaults)).toEqual(defaults)
+		expect(connectionSettings({ keepAlive: 4_000 }, defaults)).toEqual({ ...defaults, keepAlive: 4_000 })
 	})
 })

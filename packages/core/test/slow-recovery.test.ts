@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { EvStreamManager } from '../src/index.js'
+import { type EvManagedStream, EvStreamManager } from '../src/index.js'
 import { parse } from './support/parse.js'
 import { nextTurn } from './support/streams-slow.js'
 
@@ -96,20 +96,23 @@ describe('a client that has caught up', () => {
 	})
 })
 
-describe('a stream that the app closes', () => {
-	it('is slow if what was sent before in this tick finds it so, and ends once', async () => {
+describe('a stream that is too slow for what was sent before in this tick', () => {
+	it.each<[string, (stream: EvManagedStream) => void]>([
+		['closes it', (stream) => stream.close()],
+		['takes it off its channel', (stream) => stream.unlisten('a')],
+	])('ends as slow, once, and as the listener it was, if the app %s', async (_what, act) => {
 		const { manager, stream } = open({ maxBuffer: 20_000 })
-		const reasons: string[] = []
-		stream.onClose((_channels, reason) => void reasons.push(reason))
+		const endings: unknown[] = []
+		stream.onClose((channels, reason) => void endings.push({ channels, reason }))
 		for (let n = 0; n < 3; n++) {
 			void manager.send('a', { data: 'x'.repeat(6_000) })
 			for (let turn = 0; turn < 6; turn++) await nextTurn()
 		}
 		void manager.send('a', { data: 'x'.repeat(6_000) })
 		expect(stream.closed).toBe(false)
-		stream.close()
+		act(stream)
 		await nextTurn()
-		expect(reasons).toEqual(['slow'])
+		expect(endings).toEqual([{ channels: ['a'], reason: 'slow' }])
 		expect(manager.stats()).toMatchObject({ slowDisconnects: 1, connections: 0, ending: 0 })
 	})
 })
