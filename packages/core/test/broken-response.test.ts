@@ -257,3 +257,15 @@ describe('a socket that throws when it is written to', () => {
 		await until(() => manager.stats().connections === 1 && manager.stats().ending === 0)
 	})
 })
+
+describe('a comment that keeps the line alive', () => {
+	it('ends its stream when writing it throws', async () => {
+		const served = await serve({ keepAlive: 20 }, breaking('write'))
+		const { manager, streams, errors, url } = served
+		connect(`${url}/bad`).catch(() => {})
+		const { stream } = await streams.next()
+		expect(await reasonOf(stream)).toBe('failed')
+		expect(errors).toEqual([broken])
+		await until(() => manager.stats().ending === 0)
+	})
+})
