@@ -116,3 +116,14 @@ describe('a stream that is too slow for what was sent before in this tick', () =
 		expect(manager.stats()).toMatchObject({ slowDisconnects: 1, connections: 0, ending: 0 })
 	})
 })
+
+describe('a client for which more than half of maxBuffer waits', () => {
+	it('is behind, although its transport asks for no pause, until its stream ends', async () => {
+		const { manager, stream } = open({ maxBuffer: 40_000 })
+		expect(stream.message({ data: 'x'.repeat(10_000) })).toBe(true)
+		expect(stream.message({ data: 'x'.repeat(15_000) })).toBe(false)
+		expect(manager.stats().bufferedBytes).toBeLessThan(65_536)
+		stream.close()
+		await stream.drain()
+	})
+})
