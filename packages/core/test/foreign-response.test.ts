@@ -176,3 +176,23 @@ describe('a response that was over before its stream began', () => {
 		await manager.close()
 	})
 })
+
+describe('a response that carries a stream', () => {
+	it('takes no second one, and the first goes on', async () => {
+		const manager = new EvStreamManager()
+		const thrown: unknown[] = []
+		const server = await serveHttp((req, res) => {
+			const stream = manager.createStream(req, res)
+			try {
+				manager.createStream(req, res)
+			} catch (error) {
+				thrown.push(error)
+			}
+			stream.message({ data: 'first' })
+		})
+		const client = await openRaw(server.port)
+		await client.has('data:first')
+		expect(thrown).toEqual([expect.any(TypeError)])
+		expect(manager.stats().connections).toBe(1)
+	})
+})
