@@ -355,3 +355,19 @@ describe('a revalidation', () => {
 		expect(timers.size).toBe(1)
 	})
 })
+
+describe('a web client that is not let in', () => {
+	it.each<[string, number, string | null, (stream: EvManagedStream) => unknown]>([
+		['verify says no', 401, 'text/event-stream; charset=utf-8', (stream) => stream.authenticate()],
+		['the app closes the stream before', 204, null, (stream) => stream.close()],
+	])('gets an answer, and nothing of it is left: %s', async (_why, status, type, act) => {
+		const manager = new EvStreamManager()
+		const authentication = { method: 'custom', verify: () => false } as const
+		const { stream, response } = manager.createResponse(new Request('http://a/'), { authentication })
+		await act(stream)
+		const { status: given, headers } = await response
+		expect(given).toBe(status)
+		expect(headers.get('content-type')).toBe(type)
+		expect(manager.stats()).toMatchObject({ connections: 0, ending: 0 })
+	})
+})
