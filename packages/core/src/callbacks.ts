@@ -19,12 +19,10 @@ export function endWork(): void {
 		return
 	}
 	depth = 0
+	const callbacks = due
+	due = []
 	// A callback may begin work of its own, which runs what falls due there by itself.
-	while (due.length > 0) {
-		const callbacks = due
-		due = []
-		for (const callback of callbacks) callback()
-	}
+	for (const callback of callbacks) callback()
 }
 
 /** Runs a callback of the app as soon as no work is going on. It must not throw. */

@@ -54,7 +54,6 @@ export class FanOut implements TickWork {
 
 	/** Adds a frame to the channel's run. It is written by the end of the tick. */
 	push(channel: Channel, frame: Frame): void {
-		if (channel.listeners.size === 0) return
 		let run = this.#open
 		if (run === undefined || run.channel !== channel || run.bytes + frame.length > LARGEST_RUN) {
 			this.#endRun()
@@ -72,7 +71,6 @@ export class FanOut implements TickWork {
 
 	/** Writes a frame to those listeners of the channel that the selection lets through. */
 	pushTo(channel: Channel, frame: Frame, selection: Selection): void {
-		if (channel.listeners.size === 0) return
 		this.#endRun()
 		const run = new Run(channel, selection)
 		run.add(frame)

@@ -280,8 +280,6 @@ export class Hub implements LogReceiver, ReplayContext {
 	#deliver(entry: LogEntry): void {
 		this.delivered = entry
 		const filter = this.#filter === undefined ? undefined : inItsContext(this.#filter)
-		// What the filter sends itself is another message.
-		this.#filter = undefined
 		if (filter !== undefined && this.ownsIds) this.#filters.set(entry, filter)
 		const channel = this.#channels.get(entry.channel)
 		if (channel === undefined) return

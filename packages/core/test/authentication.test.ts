@@ -1,12 +1,18 @@
 import type { IncomingMessage } from 'node:http'
-import { AwaitableQueue, until } from '@evstream/testkit'
-import { describe, expect, it } from 'vitest'
+import { AwaitableQueue, forgotten, until } from '@evstream/testkit'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { Authenticator } from '../src/authentication.js'
 import {
 	type EvAuthenticationOptions,
 	EvInvalidMessageError,
 	type EvManagedStream,
 	EvStreamManager,
 } from '../src/index.js'
+import { connectionSettings } from '../src/options.js'
+import { WebRequest } from '../src/request.js'
+import { Stream } from '../src/stream.js'
+import { Deadline, type Timed, Timers } from '../src/timers.js'
+import { WebTransport } from '../src/web-transport.js'
 import { dial, serve } from './support/visit.js'
 import { Endings, isEmpty } from './support/watch.js'
 
@@ -208,5 +214,160 @@ describe('verify', () => {
 		expect(answer).toBe(false)
 		await expectRejected(client, '')
 		expect(errors).toEqual([expect.any(EvInvalidMessageError)])
+	})
+})
+
+describe('a client that leaves while verify is asked', () => {
+	it.each([true, false])(
+		'has ended once, and nothing of it is left when verify answers %j',
+		async (verdict) => {
+			const manager = new EvStreamManager()
+			const left = new AbortController()
+			let decide: ((answer: boolean) => void) | undefined
+			const verify = () =>
+				new Promise<boolean>((resolve) => {
+					decide = resolve
+				})
+			const { stream } = manager.createResponse(new Request('http://a/', { signal: left.signal }), {
+				authentication: { method: 'custom', verify },
+			})
+			const endings = new Endings()
+			stream.onClose(endings.callback)
+			const answer = stream.authenticate()
+			left.abort()
+			expect(await endings.next()).toEqual({ channels: [], reason: 'disconnected' })
+			decide?.(verdict)
+			expect(await answer).toBe(false)
+			expect(manager.stats()).toMatchObject({ connections: 0, ending: 0 })
+			expect(endings.size).toBe(0)
+		},
+	)
+})
+
+describe('verify that is asked again and does not answer', () => {
+	const authenticator = (verify: () => Promise<boolean>, errors: unknown[] = []) =>
+		Authenticator.of({ method: 'custom', verify }, new WebRequest(new Request('http://a/')), (error) =>
+			errors.push(error),
+		)
+	const never = () => new Promise<boolean>(() => {})
+
+	it.each([
+		[20, 1_000],
+		[3_000, 3_000],
+		[60_000, 10_000],
+	])('every %i ms is waited for %i ms', async (interval, limit) => {
+		vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+		onTestFinished(() => void vi.useRealTimers())
+		const errors: unknown[] = []
+		let verdict: unknown
+		void authenticator(never, errors)
+			?.judgeAgain(interval)
+			.then((given) => {
+				verdict = given
+			})
+		await vi.advanceTimersByTimeAsync(limit - 1)
+		expect(verdict).toBeUndefined()
+		await vi.advanceTimersByTimeAsync(1)
+		expect(verdict).toBe('late')
+		expect(errors).toEqual([expect.objectContaining({ code: 'EV_UNAVAILABLE' })])
+	})
+
+	it('does not keep the process alive, and no timer is left when it has answered', async () => {
+		const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+		const before = timers()
+		void authenticator(never)?.judgeAgain(5_000)
+		expect(timers()).toBe(before)
+		vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+		onTestFinished(() => void vi.useRealTimers())
+		expect(await authenticator(async () => true)?.judgeAgain(5_000)).toBe(true)
+		expect(vi.getTimerCount()).toBe(0)
+	})
+})
+
+describe('a revalidation', () => {
+	/** A web stream that is let in; from then on a test answers. */
+	async function letIn() {
+		vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+		onTestFinished(() => void vi.useRealTimers())
+		const answers: ((answer: boolean) => void)[] = []
+		const verify = () => new Promise<boolean>((resolve) => answers.push(resolve))
+		const manager = new EvStreamManager({ onError: () => {}, keepAlive: false })
+		const { stream, response } = manager.createResponse(new Request('http://a/'), {
+			authentication: { method: 'custom', verify, revalidate: 2_000 },
+		})
+		const entry = stream.authenticate()
+		answers[0]?.(true)
+		expect(await entry).toBe(true)
+		return { stream, text: (await response).text(), answers }
+	}
+
+	it('that is late ends the stream without the event end, so that the client comes back', async () => {
+		const { stream, text, answers } = await letIn()
+		await vi.advanceTimersByTimeAsync(2_000)
+		expect(answers).toHaveLength(2)
+		await vi.advanceTimersByTimeAsync(2_000)
+		expect(stream.closed).toBe(true)
+		expect(await text).not.toContain('event:')
+	})
+
+	it('that says no ends the stream with the event end', async () => {
+		const { text, answers } = await letIn()
+		await vi.advanceTimersByTimeAsync(2_000)
+		answers[1]?.(false)
+		expect(await text).toContain('event:end')
+	})
+
+	it('that is answered after the stream has ended is the last one', async () => {
+		const { stream, text, answers } = await letIn()
+		await vi.advanceTimersByTimeAsync(2_000)
+		stream.close()
+		answers[1]?.(true)
+		await text
+		await vi.advanceTimersByTimeAsync(0)
+		expect(vi.getTimerCount()).toBe(0)
+		await vi.advanceTimersByTimeAsync(10_000)
+		expect(answers).toHaveLength(2)
+	})
+
+	it('leaves nothing behind, however often it comes', async () => {
+		const deadlines: WeakRef<Timed>[] = []
+		class WatchedTimers extends Timers {
+			override add(timed: Timed, due: number): void {
+				if (timed instanceof Deadline) deadlines.push(new WeakRef(timed))
+				super.add(timed, due)
+			}
+		}
+		const request = new WebRequest(new Request('http://a/'))
+		const authentication = { method: 'custom', verify: () => true, revalidate: 5 } as const
+		const timers = new WatchedTimers()
+		const stream = new Stream({
+			settings: connectionSettings({}),
+			timers,
+			authenticator: Authenticator.of(authentication, request, () => {}),
+			connect: (owner) => new WebTransport(request.raw, owner),
+		})
+		stream.start(undefined)
+		expect(await stream.admit()).toBe(true)
+		await until(() => deadlines.length > 5)
+		await forgotten(() => {})
+		await until(() => deadlines.slice(0, 4).every((deadline) => deadline.deref() === undefined))
+		stream.end('closed')
+		expect(timers.size).toBe(1)
+	})
+})
+
+describe('a web client that is not let in', () => {
+	it.each<[string, number, string | null, (stream: EvManagedStream) => unknown]>([
+		['verify says no', 401, 'text/event-stream; charset=utf-8', (stream) => stream.authenticate()],
+		['the app closes the stream before', 204, null, (stream) => stream.close()],
+	])('gets an answer, and nothing of it is left: %s', async (_why, status, type, act) => {
+		const manager = new EvStreamManager()
+		const authentication = { method: 'custom', verify: () => false } as const
+		const { stream, response } = manager.createResponse(new Request('http://a/'), { authentication })
+		await act(stream)
+		const { status: given, headers } = await response
+		expect(given).toBe(status)
+		expect(headers.get('content-type')).toBe(type)
+		expect(manager.stats()).toMatchObject({ connections: 0, ending: 0 })
 	})
 })

@@ -9,7 +9,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { type EvManagedStream, type EvManagerOptions, EvStreamManager } from '../src/index.js'
 import { connect } from './support/serve.js'
 import { serve } from './support/streams-server.js'
-import { nextTurn } from './support/streams-slow.js'
+import { holdSocket, nextTurn } from './support/streams-slow.js'
 
 /** A client that takes nothing until it is told to, on one of the paths to it. */
 interface Reluctant {
@@ -228,5 +228,27 @@ describe('a client behind a compressor', () => {
 		}
 		await nextTurn()
 		expect(warnings).toEqual([])
+	})
+})
+
+describe('a socket that holds exactly as much as it takes without asking to pause', () => {
+	it('is waited for, and with one byte less it is not', async () => {
+		for (const missing of [1, 0]) {
+			const { url, streams } = await serve()
+			await connect(url)
+			const { stream, res } = await streams.next()
+			await nextTurn()
+			const { socket } = res
+			if (socket === null) throw new Error('no socket')
+			const release = holdSocket(res)
+			expect(socket.writableLength).toBe(0)
+			// As one chunk of the chunked coding: four digits and two line ends around `data:` and two more.
+			const data = 'x'.repeat(socket.writableHighWaterMark - missing - 8 - 7)
+			expect(stream.message({ data })).toBe(missing === 1)
+			expect(socket.writableLength).toBe(socket.writableHighWaterMark - missing)
+			release()
+			await stream.drain()
+			stream.close()
+		}
 	})
 })

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { Backlog } from '../src/backlog.js'
+import { Frame } from '../src/frame.js'
 import { nextTurn } from './support/streams-slow.js'
 
 const MAX = 1_000_000
@@ -126,5 +127,16 @@ describe('a client that is offered bytes', () => {
 		await later()
 		expect(slow.waiting).toBe(MAX)
 		expect(slow.offer(10)).toBe(false)
+	})
+})
+
+describe('the newest frame of a channel', () => {
+	it('is taken once', () => {
+		const backlog = new Backlog()
+		const channel = {}
+		const frame = new Frame('data:1\n\n')
+		backlog.replaceNewest(channel, frame)
+		expect([...backlog.takeNewest()]).toEqual([[channel, frame]])
+		expect([...backlog.takeNewest()]).toEqual([])
 	})
 })

@@ -192,3 +192,80 @@ describe('a web response whose enqueue throws', () => {
 		expect(manager.stats()).toMatchObject({ connections: 0, ending: 0 })
 	})
 })
+
+describe.each([
+	['HTTP/1.1', false],
+	['HTTP/2', true],
+])('what waits for a client over %s', (_name, http2) => {
+	it('ends its stream when handing it on throws', async () => {
+		let calls = 0
+		const { manager, url, streams, errors } = await serve(
+			{},
+			{
+				http2,
+				before(_req, res) {
+					const write = res.write.bind(res)
+					res.write = (chunk: unknown) => {
+						if (++calls === 2) throw broken
+						write(chunk)
+						return false
+					}
+				},
+			},
+		)
+		if (http2) {
+			const session = connectHttp2(url)
+			onTestFinished(() => void session.destroy())
+			session.on('error', () => {})
+			session.request({ ':path': '/' }).on('error', () => {})
+		} else connect(url).catch(() => {})
+		const { stream, res } = await streams.next()
+		const reason = reasonOf(stream)
+		stream.message({ data: 'x'.repeat(100_000) })
+		expect(calls).toBe(1)
+		res.emit('drain')
+		expect(await reason).toBe('failed')
+		expect(errors).toEqual([broken])
+		await until(() => manager.stats().ending === 0)
+	})
+})
+
+describe('a socket that throws when it is written to', () => {
+	it('ends its stream, and nobody else’s', async () => {
+		const { manager, url, streams, errors } = await serve()
+		const good = await connect(`${url}/?channel=a`)
+		await streams.next()
+		await connect(`${url}/?channel=a`)
+		const { stream, res } = await streams.next()
+		await nextTurn()
+		const reason = reasonOf(stream)
+		Object.assign(res.socket ?? {}, {
+			_write() {
+				throw broken
+			},
+			_writev() {
+				throw broken
+			},
+		})
+		// Held back for the tick: it is written when the socket is uncorked.
+		stream.message({ data: '1' })
+		expect(errors).toEqual([])
+		manager.send('a', { data: 'to all' })
+		expect(await reason).toBe('failed')
+		expect(errors).toEqual([broken])
+		await until(() => good.raw.includes('data:to all'))
+		await until(() => manager.stats().connections === 1 && manager.stats().ending === 0)
+	})
+})
+
+describe('a comment that keeps the line alive', () => {
+	it('ends its stream when writing it throws', async () => {
+		const served = await serve({ keepAlive: 20 }, breaking('write'))
+		const { manager, streams, errors, url } = served
+		connect(`${url}/bad`).catch(() => {})
+		const { stream } = await streams.next()
+		expect(await reasonOf(stream)).toBe('failed')
+		expect(errors).toEqual([broken])
+		await until(() => manager.stats().ending === 0)
+	})
+})

@@ -125,6 +125,42 @@ describe.each(ways)('over $name', ({ open }) => {
 		expect(performance.now() - start).toBeGreaterThan(2 * stallTimeout)
 	})
 
+	it('drain waits until the client has taken all of a large message', async () => {
+		const { manager, visit } = await open({ maxBuffer: 32_000_000 })
+		const client = await visit({ paused: true })
+		client.stream.message({ event: 'large', data: 'x'.repeat(12_000_000) })
+		let waited: number | undefined
+		const drained = client.stream.drain().then(() => {
+			waited = manager.stats().bufferedBytes
+		})
+		await standstill(manager)
+		expect(waited).toBeUndefined()
+		client.resume()
+		await drained
+		// What a transport takes without asking to pause.
+		expect(waited).toBeLessThanOrEqual(65_536)
+		await client.has('large')
+	})
+
+	it('with drop, a client that leaves while it is left out is not told what it missed', async () => {
+		const { manager, visit } = await open({ slow: 'drop', maxBuffer: 20_000 }, listen)
+		const client = await visit({ paused: true })
+		// In turns of their own, until the client is left out.
+		let before = -1
+		for (let same = 0; same < 5; ) {
+			void manager.send('news', { event: 'news', data: 'x'.repeat(3_000) })
+			await nextTurn()
+			const { bufferedBytes } = manager.stats()
+			same = bufferedBytes > 0 && bufferedBytes === before ? same + 1 : 0
+			before = bufferedBytes
+		}
+		const reason = reasonOf(client.stream)
+		client.cut()
+		expect(await reason).toBe('disconnected')
+		await until(() => manager.stats().ending === 0)
+		expect(manager.stats()).toMatchObject({ resets: 0, bufferedBytes: 0 })
+	})
+
 	it('with drop, what is left out in the middle of a replay is told, and the replay loses nothing', async () => {
 		const maxBuffer = 65_536
 		const { manager, visit } = await open({ history: { size: 2_500 }, maxBuffer, slow: 'drop' }, listen)

@@ -93,3 +93,106 @@ describe('a response the app ends itself', () => {
 		expect(client.text).not.toMatch(/direct|channel|later/)
 	})
 })
+
+describe('a response whose write was replaced', () => {
+	it.each(['before the stream', 'later'])('counts what a compressor holds (%s)', async (when) => {
+		const { port, manager, streams } = await serve(
+			{},
+			{
+				before(_req, res) {
+					if (when === 'before the stream') res.write = () => false
+				},
+			},
+		)
+		await openRaw(port, get())
+		const { stream, res } = await streams.next()
+		res.write = () => false
+		stream.message({ data: 'x'.repeat(5_000) })
+		expect(manager.stats().bufferedBytes).toBeGreaterThanOrEqual(5_000)
+		stream.message({ data: 'x'.repeat(5_000) })
+		expect(manager.stats().bufferedBytes).toBeGreaterThanOrEqual(10_000)
+	})
+
+	it('is waited for also if the write returns nothing', async () => {
+		const { port, streams } = await serve(
+			{},
+			{
+				before(_req, res) {
+					const write = res.write.bind(res)
+					res.write = ((chunk: Buffer) => void write(chunk)) as unknown as typeof res.write
+				},
+			},
+		)
+		const client = await openRaw(port, get())
+		client.socket.pause()
+		const { stream, res } = await streams.next()
+		stream.message({ data: 'x'.repeat(12_000_000) })
+		expect(res.writableLength).toBeLessThan(200_000)
+		client.socket.resume()
+		await until(() => client.text.length > 12_000_000, { timeout: 15_000 })
+	})
+
+	it('has nothing written behind the end of the app, although much waits', async () => {
+		const { port, streams, errors } = await serve(
+			{},
+			{
+				before(_req, res) {
+					const write = res.write.bind(res)
+					res.write = (chunk: unknown) => {
+						write(chunk)
+						return false
+					}
+				},
+			},
+		)
+		const client = await openRaw(port, get())
+		const { stream, res } = await streams.next()
+		stream.message({ data: 'x'.repeat(100_000) })
+		res.end(':end\n\n')
+		expect(stream.message({ data: 'behind' })).toBe(false)
+		res.emit('drain')
+		await until(() => client.complete)
+		expect(client.body.endsWith('x:end\n\n')).toBe(true)
+		expect(errors).toEqual([])
+	})
+})
+
+describe('a response that was over before its stream began', () => {
+	it('does not count among those that wait for their turn on the connection', async () => {
+		const manager = new EvStreamManager()
+		let closed = 0
+		const server = await serveHttp(async (req, res) => {
+			const over = once(res, 'close')
+			res.end()
+			await over
+			if (manager.createStream(req, res).closed) closed++
+		})
+		const client = await openRaw(server.port, '')
+		for (let n = 1; n <= 20; n++) {
+			client.socket.write(get())
+			await until(() => closed === n)
+		}
+		expect(client.text.split('200 OK')).toHaveLength(21)
+		await manager.close()
+	})
+})
+
+describe('a response that carries a stream', () => {
+	it('takes no second one, and the first goes on', async () => {
+		const manager = new EvStreamManager()
+		const thrown: unknown[] = []
+		const server = await serveHttp((req, res) => {
+			const stream = manager.createStream(req, res)
+			try {
+				manager.createStream(req, res)
+			} catch (error) {
+				thrown.push(error)
+			}
+			stream.message({ data: 'first' })
+		})
+		const client = await openRaw(server.port)
+		await client.has('data:first')
+		expect(thrown).toEqual([expect.any(TypeError)])
+		expect(manager.stats().connections).toBe(1)
+	})
+})

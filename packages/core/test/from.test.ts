@@ -1,4 +1,4 @@
-import { AwaitableQueue, until } from '@evstream/testkit'
+import { AwaitableQueue, forgotten, until } from '@evstream/testkit'
 import { describe, expect, it } from 'vitest'
 import { type EvManagedStream, type EvMessage, EvStreamManager, Evstream } from '../src/index.js'
 import { serve, visit } from './support/visit.js'
@@ -229,4 +229,45 @@ describe('from', () => {
 			expect(stream.closed).toBe(false)
 		},
 	)
+})
+
+describe('a source that always has the next item at once', () => {
+	it('is left for a turn of the event loop now and then, not after each item', async () => {
+		const manager = new EvStreamManager()
+		const { stream, response } = manager.createResponse(new Request('http://a/'))
+		const text = response.text()
+		let turns = 0
+		let running = true
+		const count = (): void => {
+			turns++
+			if (running) setImmediate(count)
+		}
+		setImmediate(count)
+		const items = 20_000
+		expect(await stream.from(new Array(items).fill('x'))).toBe(true)
+		running = false
+		stream.close()
+		expect((await text).match(/data:x/g)).toHaveLength(items)
+		expect(turns).toBeGreaterThan(1)
+		expect(turns).toBeLessThan(items / 4)
+	})
+})
+
+describe('a source that was written', () => {
+	it('is not kept by the stream that goes on', async () => {
+		const manager = new EvStreamManager()
+		const { stream, response } = manager.createResponse(new Request('http://a/'))
+		void response.text()
+		const sources: WeakRef<object>[] = []
+		const write = async (): Promise<void> => {
+			const source = ['a', 'b']
+			sources.push(new WeakRef(source))
+			await stream.from(source)
+		}
+		await write()
+		await write()
+		await forgotten(() => {})
+		await until(() => sources.every((source) => source.deref() === undefined))
+		expect(stream.closed).toBe(false)
+	})
 })

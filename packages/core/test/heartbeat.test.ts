@@ -102,3 +102,42 @@ describe('a comment', () => {
 		expect(seen).toEqual(['comment 10000', 'comment 20000', 'comment 30000'])
 	})
 })
+
+describe('a heartbeat that is about to fall due when the app closes the stream', () => {
+	it('goes before the end, and one that is not due does not', async () => {
+		for (const [closed, last] of [
+			[991, ['heartbeat 991', 'end 991']],
+			[980, ['end 980']],
+		] as const) {
+			const { stream, seen, pass } = await open({ heartbeat: 1_000 })
+			await pass(closed)
+			stream.close()
+			await pass(0)
+			expect(seen).toEqual(last)
+		}
+	})
+})
+
+describe('a message that takes more than half of maxBuffer', () => {
+	it('puts the heartbeat off as any other', async () => {
+		const { stream, seen, pass } = await open({ heartbeat: 100, maxBuffer: 200 })
+		await pass(50)
+		stream.message({ data: 'x'.repeat(300) })
+		await pass(100)
+		expect(seen).toEqual(['message 50', 'heartbeat 150'])
+	})
+})
+
+describe('a client that takes nothing', () => {
+	it('leaves no deadline behind when it goes, however often the line was looked at', async () => {
+		const manager = new EvStreamManager({ keepAlive: 100, stallTimeout: 10_000 })
+		const client = new AbortController()
+		const { stream } = manager.createResponse(new Request('http://localhost/', { signal: client.signal }))
+		stream.message({ data: 'not taken' })
+		await vi.advanceTimersByTimeAsync(1_000)
+		expect(stream.closed).toBe(false)
+		client.abort()
+		expect(stream.closed).toBe(true)
+		expect(vi.getTimerCount()).toBe(0)
+	})
+})

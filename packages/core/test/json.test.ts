@@ -289,3 +289,20 @@ describe('random values', () => {
 		)
 	}, 60_000)
 })
+
+describe('a long list', () => {
+	it.each([0, 63, 4_095, 4_096, 8_191, 8_192, 8_999])('is looked at in all places: %i', (at) => {
+		const list: unknown[] = new Array(9_000).fill(1)
+		expect(encodeJson(list)).toBe(JSON.stringify(list))
+		list[at] = Number.NaN
+		expect(() => encodeJson(list)).toThrow(`data[${at}]`)
+	})
+})
+
+it('an object without a prototype is sent as it is, also one that names itself', () => {
+	const module = Object.create(null, {
+		a: { value: 1, enumerable: true },
+		[Symbol.toStringTag]: { value: 'Module' },
+	})
+	expect(encodeJson({ module })).toBe('{"module":{"a":1}}')
+})

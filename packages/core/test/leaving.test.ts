@@ -251,6 +251,7 @@ describe('onClose', () => {
 			let endedBefore: boolean | undefined
 			stream.onClose(() => {
 				endedBefore = res.writableEnded
+				res.destroy()
 			})
 			if (how === 'close') stream.close()
 			if (how === 'shutdown') void manager.close()

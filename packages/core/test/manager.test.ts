@@ -9,6 +9,7 @@ import {
 	type EvOptions,
 	EvStreamManager,
 } from '../src/index.js'
+import { connectionSettings } from '../src/options.js'
 import { FakeAdapter } from './support/streams-log.js'
 import { messagesOf } from './support/streams-model.js'
 import { serve } from './support/streams-server.js'
@@ -147,6 +148,8 @@ describe('to', () => {
 		expect(ids[0]).toMatch(/^node-/)
 		expect(await manager.to(ids[1] ?? '', { data: 'second' })).toBe(true)
 		expect(await manager.to(`${ids[1]}0`, { data: 'nobody' })).toBe(false)
+		// `parseInt` would read the number of the stream there.
+		expect(await manager.to(`${ids[1]}!`, { data: 'nobody' })).toBe(false)
 		expect(await manager.to('elsewhere', { data: 'nobody' })).toBe(false)
 		await clients[1]?.next(({ data }) => data === 'second')
 		expect(clients.map(({ events }) => events.length)).toEqual([0, 1])
@@ -251,5 +254,48 @@ describe('provide', () => {
 		source.close()
 		expect(() => manager.provide('s', {})).toThrow(/provider already/)
 		second.close()
+	})
+})
+
+describe('an option of one stream', () => {
+	it.each([
+		['heartbeat', 0],
+		['keepAlive', 0],
+		['maxBuffer', -1],
+		['stallTimeout', 0],
+		['slow', 'never'],
+		['onError', 'none'],
+	])('counts also if it is the only one: %s', (name, wrong) => {
+		const manager = new EvStreamManager()
+		expect(() => manager.createResponse(new Request('http://a/'), { [name]: wrong })).toThrow(name)
+		expect(manager.stats().connections).toBe(0)
+	})
+})
+
+describe('many messages of one tick', () => {
+	it('are written before it ends as soon as they are more than 64 KiB', async () => {
+		const manager = new EvStreamManager()
+		const { stream } = manager.createResponse(new Request('http://a/'))
+		stream.listen('a')
+		for (let n = 0; n < 10; n++) void manager.send('a', { data: 'x'.repeat(10_000) })
+		expect(manager.stats().deliveries).toBe(6)
+		await Promise.resolve()
+		await new Promise((resolve) => setImmediate(resolve))
+		expect(manager.stats().deliveries).toBe(10)
+	})
+})
+
+describe('the options of a manager', () => {
+	it('hold for a stream that has none of its own, and one by one for a stream that has another', () => {
+		const defaults = connectionSettings({
+			heartbeat: 1_000,
+			keepAlive: false,
+			maxBuffer: 2_000,
+			stallTimeout: 3_000,
+			slow: 'drop',
+			onError: () => {},
+		})
+		expect(connectionSettings({}, defaults)).toEqual(defaults)
+		expect(connectionSettings({ keepAlive: 4_000 }, defaults)).toEqual({ ...defaults, keepAlive: 4_000 })
 	})
 })

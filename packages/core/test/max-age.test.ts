@@ -1,5 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { type EvCloseReason, EvStreamManager } from '../src/index.js'
+import { connectionSettings } from '../src/options.js'
+import { Stream } from '../src/stream.js'
+import { Timers } from '../src/timers.js'
+import { WebTransport } from '../src/web-transport.js'
 
 beforeEach(() => {
 	vi.useFakeTimers()
@@ -39,5 +43,23 @@ describe('maxAge', () => {
 		}
 		expect(manager.stats().connections).toBe(0)
 		expect(vi.getTimerCount()).toBe(0)
+	})
+})
+
+describe('a stream that is over before it begins', () => {
+	it.each([
+		['its client has left', new Request('http://a/', { signal: AbortSignal.abort() })],
+		['it has no body', new Request('http://a/', { method: 'HEAD' })],
+	])('arms no deadline: %s', (_why, request) => {
+		const timers = new Timers()
+		const stream = new Stream({
+			settings: connectionSettings({}),
+			timers,
+			authenticator: undefined,
+			connect: (owner) => new WebTransport(request, owner),
+		})
+		stream.start(60_000)
+		expect(stream.closed).toBe(true)
+		expect(timers.size).toBe(0)
 	})
 })

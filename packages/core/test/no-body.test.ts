@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { EvStreamManager } from '../src/index.js'
 import { serve } from './support/streams-server.js'
 import { reasonOf } from './support/streams-slow.js'
-import { dial } from './support/visit.js'
+import { dial, serve as serveRaw } from './support/visit.js'
 import { Endings, isEmpty } from './support/watch.js'
 
 const withoutBody: [string, { method: string; status: number }][] = [
@@ -148,5 +148,28 @@ describe('an ended web stream that nobody reads', () => {
 		await manager.close()
 		expect(manager.stats()).toMatchObject({ connections: 0, ending: 0 })
 		await expect(response.text()).rejects.toThrow('cut off')
+	})
+})
+
+describe('an answer behind a stream on the same connection', () => {
+	it.each([
+		['to HEAD', 'HEAD / HTTP/1.1'],
+		['that lets nobody in', 'GET /no HTTP/1.1'],
+	])('%s is cut off after stallTimeout', async (_what, line) => {
+		const authentication = { method: 'custom', verify: () => false } as const
+		const manager = new EvStreamManager({ stallTimeout: 50 })
+		let asked = 0
+		const server = await serveRaw((req, res) => {
+			asked++
+			const stream = manager.createStream(req, res, req.url === '/no' ? { authentication } : {})
+			if (req.url === '/no') void stream.authenticate()
+		})
+		const client = await dial(server, 'GET / HTTP/1.1', 'Host: a')
+		await client.has('200 OK')
+		client.socket.write(`${line}\r\nHost: a\r\n\r\n`)
+		await until(() => asked === 2 && manager.stats().ending === 1)
+		await until(() => manager.stats().ending === 0)
+		expect(manager.stats().connections).toBe(1)
+		await manager.close()
 	})
 })

@@ -168,3 +168,14 @@ describe('onClose', () => {
 		expect(thrownBy(() => stream.close({} as never))).toBeInstanceOf(TypeError)
 	})
 })
+
+describe('callbacks of one stream', () => {
+	it('run in the order in which they were given', () => {
+		const manager = new EvStreamManager()
+		const { stream } = manager.createResponse(new Request('http://a/'))
+		const order: number[] = []
+		for (let n = 0; n < 3; n++) stream.onClose(() => void order.push(n))
+		stream.close()
+		expect(order).toEqual([0, 1, 2])
+	})
+})

@@ -34,6 +34,29 @@ describe('streams that are pipelined on one connection', () => {
 		await until(() => manager.stats().connections === 0)
 	})
 
+	it('count no more once it is their turn', async () => {
+		let answer: (() => void) | undefined
+		const { manager, server, streams } = await serve(
+			{},
+			{
+				before(req, res) {
+					if (req.url !== '/first') return
+					answer = () => void res.end()
+					return false
+				},
+			},
+		)
+		const client = await dial(server, 'GET /first HTTP/1.1', 'Host: a', '', ...GET.trimEnd().split('\r\n'))
+		await until(() => streams.size === 1)
+		answer?.()
+		await client.has('text/event-stream')
+		client.socket.write(GET.repeat(8))
+		await until(() => streams.size === 9)
+		await turn()
+		expect(manager.stats().connections).toBe(9)
+		expect(client.ended).toBe(false)
+	})
+
 	it('are cut off all together when more than eight wait, and none of them is left', async () => {
 		const seen = warnings()
 		const { manager, server, streams } = await serve()

@@ -80,6 +80,16 @@ describe('a stream whose channels are silent', () => {
 		expect(old.take().map(({ event }) => event)).toEqual(['reset'])
 	})
 
+	it('is told within the same second as a thousand others', async () => {
+		const manager = new EvStreamManager({ history: { size: 10 }, keepAlive: false })
+		const streams = Array.from({ length: 1_000 }, () => join(manager, ['silent']))
+		await pass(0)
+		for (const { take } of streams) take()
+		const id = await manager.send('other', { data: '' })
+		await pass(60_100)
+		for (const { take } of streams) expect(take()).toEqual([{ event: 'position', id, data: '' }])
+	})
+
 	it('is not told while it is behind, but when it has caught up', async () => {
 		const manager = new EvStreamManager({ history: { size: 10 }, stallTimeout: 600_000, keepAlive: false })
 		const { stream, response } = manager.createResponse(new Request('http://a/'))

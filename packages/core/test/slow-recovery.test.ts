@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { EvStreamManager } from '../src/index.js'
+import { type EvManagedStream, EvStreamManager } from '../src/index.js'
 import { parse } from './support/parse.js'
 import { nextTurn } from './support/streams-slow.js'
 
@@ -93,5 +93,37 @@ describe('a client that has caught up', () => {
 		expect(client.stream.closed).toBe(true)
 		expect(most).toBeGreaterThan(maxBuffer / 2)
 		expect(most).toBeLessThanOrEqual(maxBuffer)
+	})
+})
+
+describe('a stream that is too slow for what was sent before in this tick', () => {
+	it.each<[string, (stream: EvManagedStream) => void]>([
+		['closes it', (stream) => stream.close()],
+		['takes it off its channel', (stream) => stream.unlisten('a')],
+	])('ends as slow, once, and as the listener it was, if the app %s', async (_what, act) => {
+		const { manager, stream } = open({ maxBuffer: 20_000 })
+		const endings: unknown[] = []
+		stream.onClose((channels, reason) => void endings.push({ channels, reason }))
+		for (let n = 0; n < 3; n++) {
+			void manager.send('a', { data: 'x'.repeat(6_000) })
+			for (let turn = 0; turn < 6; turn++) await nextTurn()
+		}
+		void manager.send('a', { data: 'x'.repeat(6_000) })
+		expect(stream.closed).toBe(false)
+		act(stream)
+		await nextTurn()
+		expect(endings).toEqual([{ channels: ['a'], reason: 'slow' }])
+		expect(manager.stats()).toMatchObject({ slowDisconnects: 1, connections: 0, ending: 0 })
+	})
+})
+
+describe('a client for which more than half of maxBuffer waits', () => {
+	it('is behind, although its transport asks for no pause, until its stream ends', async () => {
+		const { manager, stream } = open({ maxBuffer: 40_000 })
+		expect(stream.message({ data: 'x'.repeat(10_000) })).toBe(true)
+		expect(stream.message({ data: 'x'.repeat(15_000) })).toBe(false)
+		expect(manager.stats().bufferedBytes).toBeLessThan(65_536)
+		stream.close()
+		await stream.drain()
 	})
 })
