@@ -79,6 +79,8 @@ export class Channel {
 	/** Writers that get every message at once, and the streams they are of. The fan-out iterates it in place. */
 	readonly listeners: Map<ClientWriter, Subscriber> = new Map()
 	readonly replaying: Map<ClientWriter, Replaying> = new Map()
+	/** Streams that began to listen while messages were written: they become listeners once those are out. */
+	joining: Map<ClientWriter, Subscriber> | undefined
 	provider: EvChannelProvider | undefined
 	/** The position from which on this instance gets every entry; set while anybody listens. */
 	since: Awaitable<LogPosition> | undefined
@@ -89,12 +91,23 @@ export class Channel {
 
 	/** Whether the stream of the writer listens. */
 	has(writer: ClientWriter): boolean {
-		return this.listeners.has(writer) || this.replaying.has(writer)
+		return this.listeners.has(writer) || this.replaying.has(writer) || this.joining?.has(writer) === true
+	}
+
+	/** How many streams get what is sent next, without a replay. */
+	get live(): number {
+		return this.listeners.size + (this.joining?.size ?? 0)
 	}
 
 	/** How many streams listen. */
 	get size(): number {
-		return this.listeners.size + this.replaying.size
+		return this.live + this.replaying.size
+	}
+
+	/** Takes the stream off those that get every message at once. Returns whether it was one of them. */
+	removeLive(writer: ClientWriter): boolean {
+		const joins = this.joining?.delete(writer) === true
+		return this.listeners.delete(writer) || joins
 	}
 }
 

@@ -1,8 +1,9 @@
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from 'node:http2'
 import type { Frame } from './frame.js'
+import { answerOn, headOf } from './node-head.js'
 import { PacedQueue } from './paced-queue.js'
 import { NodeRequest, type RequestView } from './request.js'
-import { type Answer, CONTENT_TYPE, HEAD, hasBody, type Transport, type TransportOwner } from './transport.js'
+import { type Answer, hasBody, type Transport, type TransportOwner } from './transport.js'
 
 /** `flush` is there if a compressor put it there. */
 export type Http2Response = Http2ServerResponse & { flush?: () => void }
@@ -55,7 +56,6 @@ export class Http2Transport implements Transport {
 
 	open(): boolean {
 		const res = this.#res
-		// No `Connection` header: HTTP/2 forbids it.
 		if (!res.headersSent) res.writeHead(res.statusCode, headOf(res))
 		if (hasBody(this.#req.method, res.statusCode)) return true
 		res.end()
@@ -95,20 +95,11 @@ export class Http2Transport implements Transport {
 		if (this.#queue.waiting === 0) this.#end()
 	}
 
-	answer({ status, headers, body }: Answer): void {
-		const res = this.#res
+	answer(answer: Answer): void {
 		if (this.over) return
-		if (!res.headersSent) {
-			res.statusCode = status
-			if (body !== undefined) res.setHeader('Content-Type', CONTENT_TYPE)
-			for (const [name, value] of Object.entries(headers)) {
-				if (name === 'Connection') this.#leave()
-				// The app may have set a challenge of its own.
-				else if (name !== 'WWW-Authenticate' || !res.hasHeader(name)) res.setHeader(name, value)
-			}
-		}
-		if (body === undefined) res.end()
-		else res.end(body.plain)
+		const { Connection, ...headers } = answer.headers
+		if (Connection !== undefined && !this.#res.headersSent) this.#leave()
+		answerOn(this.#res, { ...answer, headers })
 	}
 
 	destroy(): void {
@@ -156,12 +147,4 @@ export class Http2Transport implements Transport {
 		const { session } = this.#stream
 		if (session !== undefined && !session.closed && !session.destroyed) session.close()
 	}
-}
-
-/** The headers the app did not set itself. */
-function headOf(res: Http2ServerResponse): Record<string, string> {
-	const set = res.getHeaderNames()
-	return Object.fromEntries(
-		Object.entries(HEAD).filter(([name]) => name === 'Content-Type' || !set.includes(name.toLowerCase())),
-	)
 }

@@ -194,6 +194,10 @@ export class Hub implements LogReceiver, ReplayContext {
 		this.#reset(stream, replaying?.holds === true ? replaying.position : this.delivered, 'slow')
 	}
 
+	join(channel: Channel, stream: Subscriber): void {
+		this.#fanOut.join(channel, stream)
+	}
+
 	/** Writes the messages of this tick now. */
 	flush(): void {
 		this.#fanOut.flush()
@@ -239,9 +243,10 @@ export class Hub implements LogReceiver, ReplayContext {
 		if (channel === undefined) return
 		beginWork()
 		try {
-			this.#fanOut.flush()
-			for (const replaying of channel.replaying.values()) replaying.gap(position)
-			for (const stream of channel.listeners.values()) this.#reset(stream, position, reason)
+			this.#fanOut.write(() => {
+				for (const replaying of channel.replaying.values()) replaying.gap(position)
+				for (const stream of channel.listeners.values()) this.#reset(stream, position, reason)
+			})
 		} finally {
 			endWork()
 		}
@@ -273,7 +278,7 @@ export class Hub implements LogReceiver, ReplayContext {
 			stream.replaying ??= new Replay(this, stream)
 			stream.replaying.add(channel, last)
 		} else {
-			channel.listeners.set(writer, stream)
+			this.join(channel, stream)
 		}
 	}
 
@@ -287,7 +292,7 @@ export class Hub implements LogReceiver, ReplayContext {
 		const isForAll = entry.except === undefined && filter === undefined
 		if (this.ownsIds && isForAll) channel.lastDelivery = now()
 		if (channel.replaying.size > 0) for (const replaying of channel.replaying.values()) replaying.live(entry)
-		if (channel.listeners.size === 0) return
+		if (channel.live === 0) return
 		const frame = this.ownsIds ? frameOf(entry) : new Frame(entry.payload)
 		if (isForAll) this.#fanOut.push(channel, frame)
 		else this.#fanOut.pushTo(channel, frame, () => this.#selection(channel, entry.except, filter))
@@ -320,15 +325,16 @@ export class Hub implements LogReceiver, ReplayContext {
 	#broadcast(channel: Channel, frame: Frame): void {
 		beginWork()
 		try {
-			this.#fanOut.flush()
-			const time = now()
-			for (const writer of channel.listeners.keys()) {
-				if (writer.writeNewest(channel, frame, time)) this.#fanOut.deliveries++
-			}
-			// They have had a snapshot; what came since is theirs too, however long the log takes.
-			for (const writer of channel.replaying.keys()) {
-				if (writer.writeNewest(channel, frame, time)) this.#fanOut.deliveries++
-			}
+			this.#fanOut.write(() => {
+				const time = now()
+				for (const writer of channel.listeners.keys()) {
+					if (writer.writeNewest(channel, frame, time)) this.#fanOut.deliveries++
+				}
+				// They have had a snapshot; what came since is theirs too, however long the log takes.
+				for (const writer of channel.replaying.keys()) {
+					if (writer.writeNewest(channel, frame, time)) this.#fanOut.deliveries++
+				}
+			})
 		} finally {
 			endWork()
 		}
@@ -401,7 +407,7 @@ export class Hub implements LogReceiver, ReplayContext {
 
 	#remove(stream: Subscriber, channel: Channel): void {
 		const { writer } = stream
-		channel.listeners.delete(writer)
+		channel.removeLive(writer)
 		channel.replaying.get(writer)?.leave(channel)
 		writer.forgetNewest(channel)
 		if (channel.size > 0) return

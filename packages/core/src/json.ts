@@ -1,14 +1,14 @@
 import { EvInvalidMessageError } from './errors.js'
 import { convertsItself, isInvalidDate, lossIn, tagOf } from './json-loss.js'
 
-/** In a shorter text it takes longer to search than to look at the whole value. */
+/** A shorter text takes longer to search than the array it is of. */
+const SEARCHED_TEXT = 64
+/** An object with a longer text may be a dictionary. */
 const LONG_TEXT = 2048
-/** Up to this length an array is read in place: copying it would take longer. */
-const SHORT_ARRAY = 64
-/** Length of a copy: V8 allocates larger ones in a slow way. */
+/** Up to this length an array is read in place. */
+const SHORT_ARRAY = 8
+/** The most items that are passed as arguments: they lie on the stack. */
 const CHUNK = 4096
-/** An array that holds objects: a copy joined with it is stored like it. */
-const GENERAL: readonly unknown[] = [{}]
 
 /**
  * `JSON.stringify`, but a value that JSON would change silently is refused: `NaN` and the infinities, a `Map`, a
@@ -50,26 +50,17 @@ export function encodeJson(value: unknown, name = 'data'): string | undefined {
  */
 function isExact(value: unknown, json: string): boolean {
 	try {
-		if (json.length > LONG_TEXT && !isListOfObjects(value)) {
+		if (Array.isArray(value) && json.length > SEARCHED_TEXT) {
 			// Where JSON wrote `null` for something else, there is a `null`; where an object lost its content, a `{`.
-			const brace = json.indexOf('{')
-			if (brace === -1) {
-				if (!json.includes('null')) return true
-			} else if (brace === 0 && json.indexOf('{', 1) === -1) {
-				// The root is the only object, so there is none in its arrays.
-				if (isRecord(value) && !json.includes('null')) return isExactFlat(value)
-			}
+			if (!json.includes('{') && !json.includes('null')) return true
+		} else if (json.length > LONG_TEXT && isRecord(value)) {
+			return isExactDictionary(value)
 		}
 		return isExactItem(value)
 	} catch {
 		// Nested too deeply for a recursive function, or a getter threw.
 		return false
 	}
-}
-
-/** Its text would be searched in vain. */
-function isListOfObjects(value: unknown): boolean {
-	return Array.isArray(value) && typeof value[0] === 'object' && !Array.isArray(value[0])
 }
 
 type UnknownRecord = Readonly<Record<string, unknown>>
@@ -84,10 +75,10 @@ function isExactItem(item: unknown): boolean {
 
 /** Small, so that V8 puts it in place of its calls: most items are scalars. */
 function isExactScalar(item: unknown): boolean {
-	if (item === null || typeof item === 'string') return true
+	if (item === null) return true
 	// The difference of two infinities is `NaN`. V8 does this faster than `Number.isFinite`.
 	if (typeof item === 'number') return item - item === 0
-	return typeof item === 'boolean'
+	return typeof item === 'string' || typeof item === 'boolean'
 }
 
 function isExactOther(item: unknown): boolean {
@@ -109,13 +100,15 @@ function isExactObject(object: UnknownRecord): boolean {
 	return true
 }
 
-/** The same for an object that holds no other one. A loop of its own, because it meets the large dictionaries. */
-function isExactFlat(object: UnknownRecord): boolean {
+/**
+ * The same for what may have hundreds of keys. V8 keeps such objects as hash tables, where `for…in` looks up each key
+ * once more; and a loop that has met one of them is slower for small objects from then on.
+ */
+function isExactDictionary(object: UnknownRecord): boolean {
 	if (object.constructor !== Object && isForeign(object)) return isConvertible(object)
-	for (const key in object) {
+	for (const key of Object.keys(object)) {
 		const item = object[key]
-		if (item === undefined || typeof item === 'object' || isExactItem(item)) continue
-		if (Object.hasOwn(object, key)) return false
+		if (item !== undefined && !isExactItem(item)) return false
 	}
 	return true
 }
@@ -135,20 +128,21 @@ function isExactArray(array: readonly unknown[]): boolean {
 		for (let index = 0; index < length; index++) if (!isExactItem(array[index])) return false
 		return true
 	}
-	if (length <= CHUNK) return isExactChunk(array)
+	if (length <= CHUNK) return Reflect.apply(areExact, undefined, array)
 	for (let from = 0; from < length; from += CHUNK) {
-		if (!isExactChunk(array.slice(from, from + CHUNK))) return false
+		if (!Reflect.apply(areExact, undefined, array.slice(from, from + CHUNK))) return false
 	}
 	return true
 }
 
 /**
- * V8 stores arrays in six ways, and a loop that has met them all takes three times as long. This one reads a copy that
- * is always stored in the most general way.
+ * V8 stores arrays in six ways, and a loop that has met them all takes several times as long. Rest parameters are always
+ * stored in the most general one.
  */
-function isExactChunk(chunk: readonly unknown[]): boolean {
-	const items = chunk.concat(GENERAL)
-	const { length } = chunk
-	for (let index = 0; index < length; index++) if (!isExactItem(items[index])) return false
+function areExact(...items: unknown[]): boolean {
+	for (let index = 0; index < items.length; index++) {
+		const item = items[index]
+		if (!isExactScalar(item) && !isExactOther(item)) return false
+	}
 	return true
 }

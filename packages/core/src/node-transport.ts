@@ -1,11 +1,12 @@
 import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import type { Frame } from './frame.js'
+import { answerOn, headOf } from './node-head.js'
 import { PacedQueue } from './paced-queue.js'
 import { NodeRequest, type RequestView } from './request.js'
 import { bytesTakenByKernel } from './socket-progress.js'
 import { uncorkAtEndOfTick } from './tick.js'
-import { type Answer, CONTENT_TYPE, HEAD, hasBody, type Transport, type TransportOwner } from './transport.js'
+import { type Answer, hasBody, type Transport, type TransportOwner } from './transport.js'
 import { waitForTurn } from './waiting-responses.js'
 
 /*
@@ -34,7 +35,6 @@ import { waitForTurn } from './waiting-responses.js'
 
 /** As it was before anybody could replace it on one response. */
 const nativeWrite = ServerResponse.prototype.write
-const nativeWriteHead = ServerResponse.prototype.writeHead
 
 /** Other runtimes offer `node:http` too, but their sockets do not carry what the response writes. */
 const isNode = process.release?.name === 'node' && !('bun' in process.versions) && !('Deno' in globalThis)
@@ -174,18 +174,8 @@ export class NodeTransport implements Transport {
 		if (this.#socket !== undefined || this.#through === undefined || this.#through.waiting === 0) this.#end()
 	}
 
-	answer({ status, headers, body }: Answer): void {
-		const res = this.#res
-		if (this.over) return
-		if (!res.headersSent) {
-			res.statusCode = status
-			if (body !== undefined) res.setHeader('Content-Type', CONTENT_TYPE)
-			for (const [name, value] of Object.entries(headers)) {
-				// The app may have set a challenge of its own.
-				if (name !== 'WWW-Authenticate' || !res.hasHeader(name)) res.setHeader(name, value)
-			}
-		}
-		res.end(body?.plain)
+	answer(answer: Answer): void {
+		if (!this.over) answerOn(this.#res, answer)
 	}
 
 	destroy(): void {
@@ -283,22 +273,6 @@ function closed(this: Http1Response): void {
 
 function leaveSocket(this: Http1Response): void {
 	this[TRANSPORT]?.leaveSocket()
-}
-
-/**
- * The headers the app did not set itself. By `writeHead`: a response keeps what `setHeader` was given for as long as
- * it lives, which costs more than all of a stream's own state. No `Connection`: Node sends the one that fits the
- * request, and says for how long it keeps the connection.
- */
-function headOf(res: ServerResponse): Readonly<Record<string, string>> {
-	const set = res.getHeaderNames()
-	if (set.length === 0) {
-		// A plugin that wraps `writeHead` may add to it what is for this client only.
-		return res.writeHead === nativeWriteHead ? HEAD : { ...HEAD }
-	}
-	return Object.fromEntries(
-		Object.entries(HEAD).filter(([name]) => name === 'Content-Type' || !set.includes(name.toLowerCase())),
-	)
 }
 
 /**

@@ -27,6 +27,8 @@ export interface ReplayContext {
 	readonly delivered: LogPosition | undefined
 	/** Channel messages of this tick go out before the set of listeners changes. */
 	flush(): void
+	/** Makes the stream a listener: it gets what is sent from now on. */
+	join(channel: Channel, stream: Subscriber): void
 	/** Whether the stream may see the entry. */
 	mayGet(stream: Subscriber, entry: LogEntry): boolean
 	count(what: 'replays' | 'resets'): void
@@ -113,7 +115,7 @@ export class Replay implements Replaying, TickWork {
 		const { writer } = this.#stream
 		if (this.#phase === 'collecting' && last === 0 && this.#isUpToDate(channel)) {
 			// Nothing to catch up with: it begins where it came.
-			channel.listeners.set(writer, this.#stream)
+			this.#context.join(channel, this.#stream)
 			this.#began = true
 			return
 		}
@@ -185,7 +187,7 @@ export class Replay implements Replaying, TickWork {
 		const { writer, channels, told } = this.#stream
 		const { delivered } = this.#context
 		this.#phase = 'reading'
-		const live = channels.filter((channel) => channel.listeners.delete(writer))
+		const live = channels.filter((channel) => channel.removeLive(writer))
 		// A stream that was told where it stands, or was written to since, has everything up to here.
 		const wasLive = told !== undefined || (live.length > 0 && delivered !== this.#deliveredBefore)
 		if (wasLive) this.#position = later(delivered, told)
@@ -498,7 +500,7 @@ export class Replay implements Replaying, TickWork {
 		this.#context.flush()
 		for (const channel of this.#channels.values()) {
 			channel.replaying.delete(this.#stream.writer)
-			if (!this.#stream.closed) channel.listeners.set(this.#stream.writer, this.#stream)
+			if (!this.#stream.closed) this.#context.join(channel, this.#stream)
 		}
 		this.#channels.clear()
 		this.#end()

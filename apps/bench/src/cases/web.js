@@ -6,7 +6,7 @@ export const web = {
 	name: 'web',
 	title: 'Web responses: 300 read in the same process, one message of 100 B a tick',
 	transport: 'web',
-	contenders: ['raw-enqueue', 'evstream-web'],
+	contenders: ['raw-enqueue', 'raw-enqueue-copy', 'evstream-web'],
 	baseline: 'raw-enqueue',
 	// The clients are in the server's process: their share is in all figures, the same for everybody.
 	metrics: CPU_METRICS.filter(({ key }) => key !== 'loadBusy'),

@@ -12,6 +12,7 @@ export const contenders = {
 	'raw-buffer': null,
 	'raw-stream': null,
 	'raw-enqueue': null,
+	'raw-enqueue-copy': null,
 	evstream: '@evstream/core',
 	'evstream-web': '@evstream/core',
 	'better-sse': 'better-sse',

@@ -4,8 +4,13 @@ import { PLAIN_HEAD } from '../server/listen.js'
 
 /** @import { WebContender } from '../types.js' */
 
-/** @returns {Promise<WebContender>} */
-export async function start() {
+export const start = () => startWith((bytes) => bytes)
+
+/**
+ * @param {(bytes: Buffer) => Uint8Array} chunkOf What one response gets of the bytes.
+ * @returns {Promise<WebContender>}
+ */
+export async function startWith(chunkOf) {
 	/** @type {Set<ReadableStreamDefaultController<Uint8Array>>} */
 	const controllers = new Set()
 	/** @type {ReadableStreamDefaultController<Uint8Array> | undefined} */
@@ -26,9 +31,9 @@ export async function start() {
 		},
 		broadcast(data) {
 			const bytes = Buffer.from(frame(data))
-			for (const controller of controllers) controller.enqueue(bytes)
+			for (const controller of controllers) controller.enqueue(chunkOf(bytes))
 		},
-		one: (data) => newest?.enqueue(Buffer.from(frame(data))),
+		one: (data) => newest?.enqueue(chunkOf(Buffer.from(frame(data)))),
 		count: () => controllers.size,
 	}
 }
