@@ -186,6 +186,8 @@ export class Replay implements Replaying, TickWork {
 			const admits = this.#admission.size > 0
 			const step = admits ? this.#admission.next() : (this.#pages.next() ?? this.#writeHeld)
 			const write = step instanceof Promise ? await step : step
+			// The newest messages are those of now, not of when the client has taken what was before.
+			if (admits && this.#newest.start !== undefined) continue
 			while (writer.behind) await writer.drained()
 			if (performance.now() > this.#sliceEnd) {
 				await nextTurn()

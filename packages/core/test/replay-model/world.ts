@@ -19,18 +19,22 @@ interface Client {
 /** How often a step is taken, beside the others. */
 const WEIGHTS = {
 	publish: 3,
-	publishMany: 1,
-	connect: 1,
+	publishMany: 2,
+	connect: 3,
 	listen: 2,
 	unlisten: 1,
 	cut: 1,
-	hold: 2,
+	hold: 3,
 	step: 2,
 	open: 1,
-	disturb: 1,
+	disturb: 2,
 	pause: 1,
-	settle: 1,
+	settle: 0.5,
 } as const
+
+/** Where answers of the log wait, and how often one of them is held. */
+const GATES = { subscriptions: 2, appends: 1, reads: 2, answers: 2, deliveries: 3 } as const
+const GATE_NAMES = ['subscriptions', 'appends', 'reads', 'answers', 'deliveries'] as const
 
 /**
  * A few clients of one instance whose log answers late, in random order: a seeded, model-based test of what a replay
@@ -74,7 +78,7 @@ class World {
 	/** @returns what was broken, with all steps; `undefined` if nothing was. */
 	async run(): Promise<string | undefined> {
 		try {
-			for (let left = this.#random.int(40, 100); left > 0; left--) {
+			for (let left = this.#random.int(60, 180); left > 0; left--) {
 				await this.#step()
 				for (let turns = this.#random.int(0, 2); turns > 0; turns--) await this.#turn()
 				for (const { account } of this.#clients) account.settle()
@@ -86,11 +90,6 @@ class World {
 		}
 		await this.#close()
 		return this.#journal.broken === undefined ? undefined : this.#journal.steps.join('\n')
-	}
-
-	get #gates(): readonly Gate[] {
-		const { subscriptions, appends, reads, answers, deliveries } = this.#adapter
-		return [subscriptions, appends, reads, answers, deliveries]
 	}
 
 	async #step(): Promise<void> {
@@ -108,7 +107,7 @@ class World {
 			case 'unlisten':
 				return this.#unlisten(client)
 			case 'cut':
-				if (client.visit?.isOpen === true && this.#random.chance(0.5)) this.#cut(client)
+				if (client.visit?.isOpen === true) this.#cut(client)
 				return
 			case 'hold':
 				return this.#onGate('hold', (gate) => gate.hold())
@@ -121,7 +120,6 @@ class World {
 			case 'pause':
 				return this.#pauseOrResume(client)
 			case 'settle':
-				if (!this.#random.chance(0.33)) return
 				await this.#quiet()
 				for (const { account, visit } of this.#clients)
 					if (visit?.isOpen === true) account.establish(visit.listening)
@@ -189,10 +187,9 @@ class World {
 	}
 
 	#onGate(what: string, act: (gate: Gate) => void): void {
-		const index = this.#random.int(0, this.#gates.length - 1)
-		const gate = this.#gates[index]
-		this.#journal.note(`${what} ${['subscriptions', 'appends', 'reads', 'answers', 'deliveries'][index]}`)
-		if (gate !== undefined) act(gate)
+		const name = this.#random.weighted(GATES)
+		this.#journal.note(`${what} ${name}`)
+		act(this.#adapter[name])
 	}
 
 	/** A restart or a gap, if there are such. */
@@ -224,7 +221,7 @@ class World {
 		let rest = 0
 		for (let turns = 0; rest < 5 && turns < MOST_TURNS; turns++) {
 			const before = this.#journal.steps.length + this.#adapter.readCount
-			for (const gate of this.#gates) gate.open()
+			for (const name of GATE_NAMES) this.#adapter[name].open()
 			await new Promise(setImmediate)
 			rest = this.#journal.steps.length + this.#adapter.readCount === before ? rest + 1 : 0
 		}
@@ -260,7 +257,7 @@ class World {
 	}
 
 	async #close(): Promise<void> {
-		for (const gate of this.#gates) gate.open()
+		for (const name of GATE_NAMES) this.#adapter[name].open()
 		for (const { visit } of this.#clients) if (visit?.isOpen === true) visit.cut()
 		let isClosed = false
 		const closing = this.#manager.close().then(() => {

@@ -75,6 +75,7 @@ export class FakeAdapter implements EvAdapter {
 	readonly stored: LogEntry[] = []
 	/** Counts subscriptions: what is on its way to one does not reach the next one of the channel. */
 	readonly #subscriptions = new Map<string, number>()
+	readonly #lostUpTo = new Map<string, LogPosition>()
 	#receiver: LogReceiver | undefined
 	#options: LogOptions | undefined
 	#store: MemoryLog | undefined
@@ -123,9 +124,10 @@ export class FakeAdapter implements EvAdapter {
 			this.#send(channel, () => this.receiver.reset(channel, position, 'epoch'))
 	}
 
-	/** The instance is told that it missed everything of the channel that is not on its way yet. */
+	/** What is on its way on the channel is lost. The instance is told when it would have arrived. */
 	gap(channel: string): void {
 		const { position } = this.store
+		this.#lostUpTo.set(channel, position)
 		this.#send(channel, () => this.receiver.reset(channel, position, 'gap'))
 	}
 
@@ -142,6 +144,13 @@ export class FakeAdapter implements EvAdapter {
 		})
 	}
 
+	#arrive(entry: LogEntry): void {
+		const { channel, epoch, seq } = entry
+		const lost = this.#lostUpTo.get(channel)
+		if (lost?.epoch === epoch && seq <= lost.seq) this.receiver.reset(channel, { epoch, seq }, 'gap')
+		else this.receiver.deliver(entry)
+	}
+
 	async #read(channels: readonly string[], start: LogStart): Promise<LogPage> {
 		this.readCount++
 		const page = await this.reads.answer(() => {
@@ -156,7 +165,7 @@ export class FakeAdapter implements EvAdapter {
 			{
 				deliver: (entry: LogEntry) => {
 					this.stored.push(entry)
-					this.#send(entry.channel, () => this.receiver.deliver(entry))
+					this.#send(entry.channel, () => this.#arrive(entry))
 				},
 				reset: () => {},
 				direct: () => {},
