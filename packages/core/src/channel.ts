@@ -1,8 +1,9 @@
 import type { ClientWriter } from './client-writer.js'
 import type { Awaitable, LogEntry, LogPosition } from './log.js'
+import type { Past } from './past.js'
 import type { EvCloseReason, EvManagedStream, EvMessage } from './types.js'
 
-/** What first greets the listeners of a channel. @see `EvStreamManager.provide` */
+/** What a new listener of a channel gets first. @see `EvStreamManager.provide` */
 export interface EvChannelProvider<T = unknown> {
 	/** What a new listener gets first, without an id; `undefined` for nothing. Called for each `listen`. */
 	snapshot?: (() => EvMessage<T> | undefined) | undefined
@@ -25,7 +26,7 @@ export interface EvChannelSource<T = unknown> {
 	 * `history`; nothing was written.
 	 */
 	broadcast(message: EvMessage<T>): void
-	/** Gives the channel free for another provider. Idempotent. */
+	/** Lets another provider have the channel. Idempotent. */
 	close(): void
 }
 
@@ -34,40 +35,32 @@ export interface Subscriber extends EvManagedStream {
 	readonly writer: ClientWriter
 	/** The channels it listens to; once it has ended, those it listened to then. */
 	channels: readonly Channel[]
-	/** Brings it to the end of the log; `undefined` while it is live on all its channels. */
+	/** Brings it to the end of the log. `undefined` while it is live on all its channels. */
 	replaying: Replaying | undefined
-	/** With history: the client was told that it stands here, and gets what comes later. */
+	/** With history: the last position that the client was told in an event of its own. It gets everything after it. */
 	told: LogPosition | undefined
-	/** With history, of a client that came back: what else is known of what it has. */
+	/** With history, of a client that came back: what is known of its messages beside its `Last-Event-ID`. */
 	past: Past | undefined
 	/** @throws EvNotAuthenticatedError */
 	requireLetIn(action: string): void
 	end(reason: EvCloseReason, last: null): void
 }
 
-/** What a client that came back has, beside what its `Last-Event-ID` says. */
-export interface Past {
-	/** It was reset here: what was before does not count for it any more. */
-	restart: LogPosition | undefined
-	/** Channels it does not listen to any more → up to where it has them. */
-	readonly left: Map<string, LogPosition>
-}
-
 /** Brings a stream to the end of the log. The stream counts as a listener of the channels already. */
 export interface Replaying {
-	/** Nothing with an id is written to the stream but by this. */
+	/** Only this writes frames with an id to the stream. */
 	readonly holds: boolean
 	/** Up to here the client has everything, if it has anything. */
 	readonly position: LogPosition | undefined
 	/** Up to here the client has everything of the channel, if that is known. */
 	positionOf(channel: Channel): LogPosition | undefined
-	/** A live entry of a channel it waits for. It may become a listener at this moment, and get it as one. */
+	/** A live entry of one of its channels. The stream may become a listener in this call, and then gets it as one. */
 	live(entry: LogEntry): void
 	/** Live entries of one of its channels up to `position` were lost. */
 	gap(position: LogPosition): void
-	/** Wants a channel too, with so many of its newest messages if the client came without a position. */
+	/** Adds a channel, with its `last` newest messages if the client came without a position. */
 	add(channel: Channel, last: number): void
-	/** Does not want the channel any more. */
+	/** Removes a channel. */
 	leave(channel: Channel): void
 }
 
@@ -76,42 +69,35 @@ export interface Replaying {
  * it is replaying and a listener of none: so ids can only rise on a connection.
  */
 export class Channel {
-	/** Writers that get every message at once, and the streams they are of. The fan-out iterates it in place. */
+	/** Writers that get every message at once, and their streams. The fan-out iterates it in place. */
 	readonly listeners: Map<ClientWriter, Subscriber> = new Map()
+	/** Writers of streams that replay, and their replays. */
 	readonly replaying: Map<ClientWriter, Replaying> = new Map()
-	/** Streams that began to listen while messages were written: they become listeners once those are out. */
-	joining: Map<ClientWriter, Subscriber> | undefined
 	provider: EvChannelProvider | undefined
 	/** The position from which on this instance gets every entry; set while anybody listens. */
 	since: Awaitable<LogPosition> | undefined
-	/** When its last entry that was for everybody was delivered here. */
+	/** When this instance delivered its last entry that everybody may see. */
 	lastDelivery = 0
 
 	constructor(readonly name: string) {}
 
 	/** Whether the stream of the writer listens. */
 	has(writer: ClientWriter): boolean {
-		return this.listeners.has(writer) || this.replaying.has(writer) || this.joining?.has(writer) === true
+		return this.listeners.has(writer) || this.replaying.has(writer)
 	}
 
-	/** How many streams get what is sent next, without a replay. */
-	get live(): number {
-		return this.listeners.size + (this.joining?.size ?? 0)
+	/** The position from which on this instance gets every entry; `undefined` while that is not certain. */
+	get certainSince(): LogPosition | undefined {
+		return this.since instanceof Promise ? undefined : this.since
 	}
 
 	/** How many streams listen. */
 	get size(): number {
-		return this.live + this.replaying.size
-	}
-
-	/** Takes the stream off those that get every message at once. Returns whether it was one of them. */
-	removeLive(writer: ClientWriter): boolean {
-		const joins = this.joining?.delete(writer) === true
-		return this.listeners.delete(writer) || joins
+		return this.listeners.size + this.replaying.size
 	}
 }
 
-/** The client was told that it missed something: what was before `position` does not count for it any more. */
-export function restartAt(stream: Subscriber, position: LogPosition | undefined): void {
-	if (stream.lastEventId !== undefined) stream.past = { restart: position, left: new Map() }
+/** @throws TypeError if the name is not a string. */
+export function checkName(name: unknown): asserts name is string {
+	if (typeof name !== 'string') throw new TypeError(`A channel's name must be a string, not ${typeof name}.`)
 }

@@ -1,5 +1,5 @@
 import { beginWork, endWork } from './callbacks.js'
-import type { Channel, Subscriber } from './channel.js'
+import type { Channel } from './channel.js'
 import type { ClientWriter } from './client-writer.js'
 import { Frame } from './frame.js'
 import { atEndOfTick, type TickWork } from './tick.js'
@@ -34,39 +34,21 @@ class Run {
 	}
 }
 
-/** A stream that begins to listen while messages are written: it has its place among them. */
-class Join {
-	constructor(
-		readonly channel: Channel,
-		readonly writer: ClientWriter,
-	) {}
-
-	/** Makes it a listener, unless it has left again. */
-	run(): void {
-		const { joining, listeners } = this.channel
-		const stream = joining?.get(this.writer)
-		if (stream === undefined) return
-		joining?.delete(this.writer)
-		listeners.set(this.writer, stream)
-	}
-}
-
 /**
  * Writes channel messages to their listeners. Messages that one tick sends to one channel form a run: they are
  * joined once and each listener gets them in one write.
  *
  * Whatever else is written, to another channel or to one stream, ends the run first ({@link flush}). That keeps
  * the order in which things were sent, for every connection, without any bookkeeping per connection. Runs wait in
- * line: what is sent while one is written comes after it. So does a stream that begins to listen then, which the app
- * may do in a `res.write` that it replaced: the loop over listeners meets none that came after the message.
+ * line: what is sent while one is written comes after it.
  */
 export class FanOut implements TickWork {
 	/** Frames handed to listeners since the start. */
 	deliveries = 0
 	/** The run that still grows. */
 	#open: Run | undefined
-	/** What is to be written, and who is to listen to what comes next; the oldest first. */
-	#line: (Run | Join)[] = []
+	/** Runs that are to be written, the oldest first. */
+	#line: Run[] = []
 	#writing = false
 	#scheduled = false
 
@@ -96,35 +78,6 @@ export class FanOut implements TickWork {
 		this.#write(true)
 	}
 
-	/** The stream gets what is sent from now on, and nothing that was sent before. */
-	join(channel: Channel, stream: Subscriber): void {
-		const { writer } = stream
-		if (!this.#writing) {
-			channel.listeners.set(writer, stream)
-			return
-		}
-		this.#endRun()
-		channel.joining ??= new Map()
-		channel.joining.set(writer, stream)
-		this.#line.push(new Join(channel, writer))
-	}
-
-	/** Writes something else to listeners. Nobody joins them meanwhile. */
-	write(work: () => void): void {
-		this.flush()
-		if (this.#writing) {
-			work()
-			return
-		}
-		this.#writing = true
-		try {
-			work()
-		} finally {
-			this.#writing = false
-			this.#write(true)
-		}
-	}
-
 	/** Writes what waits now; more may come for its listeners in this tick, so they stay corked. */
 	flush(): void {
 		if (this.#open === undefined) return
@@ -151,8 +104,7 @@ export class FanOut implements TickWork {
 		beginWork()
 		try {
 			for (let run = this.#line.shift(); run !== undefined; run = this.#line.shift()) {
-				if (run instanceof Join) run.run()
-				else this.#writeRun(run, moreToCome || this.#line.length > 0)
+				this.#writeRun(run, moreToCome || this.#line.length > 0)
 			}
 		} finally {
 			this.#writing = false

@@ -1,6 +1,6 @@
 import type { LogEntry, LogPosition } from './log.js'
 
-/** The most live entries a stream holds back while it catches up, and their bytes; over that it reads the log again. */
+/** The most live entries a stream holds while it replays, and their bytes. Above that it reads the log again. */
 const MOST = 1_024
 const MOST_BYTES = 262_144
 
@@ -9,7 +9,7 @@ export class HeldEntries {
 	#entries: LogEntry[] | undefined = []
 	#bytes = 0
 
-	/** What is held; `undefined` if some are missing. */
+	/** The entries held since the last {@link take}; `undefined` if some are missing. */
 	get entries(): readonly LogEntry[] | undefined {
 		return this.#entries
 	}
@@ -21,21 +21,29 @@ export class HeldEntries {
 		else this.incomplete()
 	}
 
-	/** Some are missing: what is held is of no use. */
+	/** Some entries are missing, so the others are useless until the next {@link take}. */
 	incomplete(): void {
 		this.#entries = undefined
 	}
 
-	/** Forgets those of a channel. */
+	/** Removes the entries of a channel. */
 	drop(channel: string): void {
 		this.#entries = this.#entries?.filter((entry) => entry.channel !== channel)
 	}
 
-	/** All since the last time, in order; `undefined` if some are missing or not of the epoch of `position`. */
-	take(position: LogPosition | undefined): readonly LogEntry[] | undefined {
-		const entries = this.#entries
+	/** Starts to hold from the beginning. */
+	clear(): void {
 		this.#entries = []
 		this.#bytes = 0
-		return entries?.every(({ epoch }) => epoch === position?.epoch) === true ? entries : undefined
+	}
+
+	/**
+	 * Removes and returns all entries held since the last call, in order. `undefined` if some are missing or not of the
+	 * epoch of `position`: then the log must be read.
+	 */
+	take(position: LogPosition): readonly LogEntry[] | undefined {
+		const entries = this.#entries
+		this.clear()
+		return entries?.every(({ epoch }) => epoch === position.epoch) === true ? entries : undefined
 	}
 }

@@ -10,7 +10,7 @@ import type {
 	ResetReason,
 } from './log.js'
 import { PageCache } from './page-cache.js'
-import { formatPosition } from './position.js'
+import { covers, formatPosition } from './position.js'
 import type { Timers } from './timers.js'
 
 /** Entries as bytes. */
@@ -23,6 +23,9 @@ interface Framed {
 
 /** A page of the log as bytes. */
 export interface HistoryPage extends LogPage, Framed {}
+
+/** How far a page must reach. `'now'`: only a read that begins now is good enough. */
+export type Least = LogPosition | 'now' | undefined
 
 /** What a {@link HistoryReader} needs of its manager. */
 export interface HistoryContext {
@@ -90,7 +93,7 @@ export class HistoryReader {
 	}
 
 	/** Reads a page that reaches at least `least`, or has `more`. */
-	read(channels: readonly string[], start: LogStart, least: LogPosition | undefined): Awaitable<HistoryPage> {
+	read(channels: readonly string[], start: LogStart, least: Least): Awaitable<HistoryPage> {
 		if (this.#answersAtOnce) return this.#read(channels, start)
 		const key = keyOf(channels, start)
 		const inFlight = this.#inFlight.get(key)
@@ -159,7 +162,8 @@ function bytesOf({ entries, frame }: HistoryPage): number {
 	return bytes
 }
 
-function reaches(page: LogPage, least: LogPosition | undefined): boolean {
+function reaches(page: LogPage, least: Least): boolean {
 	// A page that stops early is followed by another one.
-	return least === undefined || page.more || (page.upTo.epoch === least.epoch && page.upTo.seq >= least.seq)
+	if (least === undefined || page.more) return true
+	return least !== 'now' && covers(page.upTo, least)
 }

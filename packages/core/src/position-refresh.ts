@@ -1,8 +1,10 @@
 import type { Subscriber } from './channel.js'
+import { positionFrame } from './history.js'
 import type { Hub } from './hub.js'
+import { covers } from './position.js'
 import { now, type Timed, type Timers } from './timers.js'
 
-/** How long a stream may be silent before it is told again where it stands, in ms. */
+/** How long a stream may be silent before it is told its position again, in ms. */
 const INTERVAL = 60_000
 /** How many streams are looked at before the event loop gets a turn. */
 const SLICE = 500
@@ -14,7 +16,7 @@ export interface RefreshedStreams {
 }
 
 /**
- * Tells streams on whose channels nothing happens where they stand, every minute. A log forgets channels that were
+ * Tells streams on whose channels nothing happens their position, every minute. A log forgets channels that were
  * silent for long, and then cannot tell whether an old position has missed something there; a client that was
  * connected all the time must not be reset for it.
  */
@@ -52,8 +54,18 @@ export class PositionRefresh implements Timed {
 				this.#round = undefined
 				return time + INTERVAL
 			}
-			this.#hub.refreshPosition(next.value, this.#silentSince)
+			this.#refresh(next.value)
 		}
 		return time + 1
+	}
+
+	/** Tells a live stream on whose channels nothing was delivered for a while where it stands now. */
+	#refresh(stream: Subscriber): void {
+		if (stream.replaying !== undefined || stream.writer.behind || stream.channels.length === 0) return
+		const position = this.#hub.positionOf(stream)
+		if (position === undefined || covers(stream.told, position)) return
+		if (stream.channels.some(({ lastDelivery }) => lastDelivery > this.#silentSince)) return
+		this.#hub.flush()
+		if (stream.writer.writeCorked(positionFrame(position), now())) stream.told = position
 	}
 }

@@ -5,7 +5,7 @@ export function formatPosition(position: LogPosition): string {
 	return `${position.epoch}-${position.seq}`
 }
 
-/** Reads what {@link formatPosition} wrote; `undefined` if the id is none. */
+/** Reads what {@link formatPosition} wrote; `undefined` for any other id. */
 export function parsePosition(id: string): LogPosition | undefined {
 	const match = /^([A-Za-z0-9._]{1,64})-(0|[1-9][0-9]{0,15})$/.exec(id)
 	const [, epoch, digits] = match ?? []
@@ -20,14 +20,26 @@ export function covers(delivered: LogPosition | undefined, other: LogPosition | 
 	return delivered.epoch === other.epoch && delivered.seq >= other.seq
 }
 
-/** The later one of two positions. Of two epochs, the second one's. */
-export function later(a: LogPosition | undefined, b: LogPosition | undefined): LogPosition | undefined {
+/**
+ * The later of two positions. Positions of two epochs cannot be compared: of two epochs the one of `current` is later,
+ * and `b` if neither is of it.
+ */
+export function later(
+	a: LogPosition | undefined,
+	b: LogPosition | undefined,
+	current: string | undefined,
+): LogPosition | undefined {
 	if (a === undefined || b === undefined) return a ?? b
-	return a.epoch === b.epoch && a.seq >= b.seq ? a : b
+	if (a.epoch === b.epoch) return a.seq >= b.seq ? a : b
+	return a.epoch === current ? a : b
 }
 
-/** The earlier one of two positions. Of two epochs, the second one's. */
-export function earlier(a: LogPosition | undefined, b: LogPosition | undefined): LogPosition | undefined {
-	if (a === undefined || b === undefined) return a ?? b
-	return a.epoch === b.epoch && a.seq <= b.seq ? a : b
+/** The first of some positions; `undefined` if there are none or they are of several epochs. */
+export function earliest(positions: Iterable<LogPosition>): LogPosition | undefined {
+	let first: LogPosition | undefined
+	for (const position of positions) {
+		if (first !== undefined && first.epoch !== position.epoch) return undefined
+		if (first === undefined || position.seq < first.seq) first = position
+	}
+	return first
 }

@@ -125,6 +125,32 @@ describe('a client that comes back and listens to a channel in a later tick', ()
 		expectAllOnce([...visits, last], MISSED)
 	})
 
+	it('gets nothing twice when two of its channels have the same short hash', async () => {
+		// These two words have one 32-bit FNV-1a hash.
+		const { manager, start, visit } = await missing(['costarring', 'liquid'])
+		const first = await visit(
+			start,
+			async (stream) => {
+				stream.listen('liquid')
+				await nextTurn()
+				await until(() => manager.stats().bufferedBytes > 0)
+				stream.listen('costarring')
+			},
+			'costarring',
+			1_000,
+		)
+		expect(first.ids.at(-1)).toMatch(/^[^-]+-[^-]+-\d+$/)
+		const second = await visit(
+			first.ids.at(-1) ?? '',
+			(stream) => {
+				for (const channel of ['liquid', 'costarring', 'end']) stream.listen(channel)
+				manager.send('end', { event: 'end', data: '' })
+			},
+			'end',
+		)
+		expectAllOnce([first, second], MISSED)
+	})
+
 	it('gets the second channel after the first one’s replay has begun, and nothing twice', async () => {
 		const { start, manager, visit } = await missing(['a', 'a', 'a', 'a', 'b'])
 		const seen = await visit(

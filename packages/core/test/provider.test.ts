@@ -54,6 +54,24 @@ describe('the source of a channel', () => {
 		expect(thrownBy(() => manager.provide('a', {}))).toBeInstanceOf(Error)
 	})
 
+	it('has no more listeners than maxListeners, also when its snapshot lets another one listen', async () => {
+		const { manager, connect } = await serveManager({ maxListeners: 1 })
+		const { stream: one } = await connect()
+		const { stream: other } = await connect()
+		let isAsked = false
+		manager.provide('a', {
+			snapshot: () => {
+				if (!isAsked) {
+					isAsked = true
+					other.listen('a')
+				}
+				return { data: 'snapshot' }
+			},
+		})
+		expect(thrownBy(() => one.listen('a'))).toMatchObject({ code: 'EV_MAX_LISTENERS' })
+		expect(manager.stats()).toMatchObject({ listeners: 1, channels: 1 })
+	})
+
 	it('asks for a snapshot that may send, listen and close, and each happens before the greeting', async () => {
 		const { manager, connect } = await serveManager({ history: { size: 10 } })
 		const asked = new AwaitableQueue<EvManagedStream>()

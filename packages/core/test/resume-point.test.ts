@@ -22,9 +22,11 @@ describe('the id of a client that has some channels only up to an earlier messag
 			['foobar', 35],
 		])
 		const id = formatLate(position, late, ['a', 'b', 'c', 'foobar'])
-		// The published values of FNV-1a with 32 bits, the same on every instance.
-		const [a, foobar] = [0xe40c292c, 0xbf9cf968].map((hash) => hash.toString(36))
-		expect(id).toMatch(new RegExp(`^e-5\\.${a}\\.[0-9a-z]{6,7}_z\\.${foobar}-40$`))
+		// The published values of FNV-1a with 64 bits, folded to 51: the same on every instance.
+		const [a, foobar] = [0xaf63dc4c8601ec8cn, 0x85944171f73967e8n].map((hash) =>
+			((hash >> 51n) ^ (hash % 2n ** 51n)).toString(36),
+		)
+		expect(id).toMatch(new RegExp(`^e-5\\.${a}\\.[0-9a-z]{9,10}_z\\.${foobar}-40$`))
 		expect(parseResumePoint(id ?? '')?.position).toEqual(position)
 		expect(['a', 'b', 'c', 'foobar', 'unknown'].map((name) => lowIn(id, name))).toEqual([5, 5, 40, 35, 40])
 	})
@@ -41,7 +43,7 @@ describe('the id of a client that has some channels only up to an earlier messag
 		const channels = [...many, 'live', 'up to date']
 		const late = new Map(many.map((name) => [name, 7]))
 		const id = formatLate(position, late.set('up to date', 40), channels)
-		expect(id).toMatch(/^e-7\.(\.[0-9a-z]{6,7}){2}-40$/)
+		expect(id).toMatch(/^e-7\.(\.[0-9a-z]{9,10}){2}-40$/)
 		expect(['channel 0', 'channel 999', 'live', 'up to date'].map((name) => lowIn(id, name))).toEqual([
 			7, 7, 40, 40,
 		])
@@ -55,6 +57,21 @@ describe('the id of a client that has some channels only up to an earlier messag
 		expect(formatLate(position, half, channels)).toBeUndefined()
 	})
 
+	it('tells channels apart whose names have the same short hash', () => {
+		// Known pairs of words with one 32-bit FNV-1a hash.
+		for (const [one, other] of [
+			['costarring', 'liquid'],
+			['declinate', 'macallums'],
+			['altarage', 'zinke'],
+		] as const) {
+			const id = formatLate(position, new Map([[one, 5]]), [one, other])
+			expect([one, other].map((name) => lowIn(id, name))).toEqual([5, 40])
+		}
+		const names = Array.from({ length: 200_000 }, (_, n) => `room-${n.toString(36)}`)
+		const ids = new Set(names.map((name) => formatLate(position, new Map([[name, 5]]), [])))
+		expect(ids.size).toBe(names.length)
+	})
+
 	it('is read as it was written, or is not written because it is longer than 128 bytes', () => {
 		let written = 0
 		let refused = 0
@@ -66,8 +83,8 @@ describe('the id of a client that has some channels only up to an earlier messag
 				const id = formatLate({ epoch: of, seq: at }, late, all)
 				if (id === undefined) {
 					refused++
-					// Each channel takes at most 1 + 7 bytes and each group at most 1 + 11.
-					expect(of.length + 18 + late.size * 20).toBeGreaterThan(128)
+					// Each channel takes at most 1 + 10 bytes and each group at most 1 + 11.
+					expect(of.length + 18 + late.size * 23).toBeGreaterThan(128)
 					return
 				}
 				written++
@@ -93,7 +110,7 @@ describe('the id of a client that has some channels only up to an earlier messag
 			late.set(`channel ${n}`, n)
 			id = formatLate(at, late, [])
 		}
-		expect(longest).toBeGreaterThan(128 - 11)
+		expect(longest).toBeGreaterThan(128 - 14)
 		expect(longest).toBeLessThanOrEqual(128)
 	})
 

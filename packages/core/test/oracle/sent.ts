@@ -129,11 +129,12 @@ export function lateOf(id: string): ReadonlyMap<string, number> {
 	return late
 }
 
-/** The tag of a channel in such an id: the FNV-1a hash of its name, in base 36. */
+/** The tag of a channel in such an id: the 64-bit FNV-1a hash of its name, folded to 51 bits, in base 36. */
 export function tagOf(channel: string): string {
-	let hash = 2166136261
-	for (const unit of channel.split('')) hash = Math.imul(hash ^ unit.charCodeAt(0), 16777619)
-	return (hash >>> 0).toString(36)
+	let hash = 0xcbf29ce484222325n
+	for (const unit of channel.split(''))
+		hash = BigInt.asUintN(64, (hash ^ BigInt(unit.charCodeAt(0))) * 0x100000001b3n)
+	return ((hash >> 51n) ^ BigInt.asUintN(51, hash)).toString(36)
 }
 
 /** The place in the log that an id names. */

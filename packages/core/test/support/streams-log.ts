@@ -71,6 +71,11 @@ export class FakeAdapter implements EvAdapter {
 	/** What the next reads fail with. */
 	failure: Error | undefined
 	readonly subscribed: Set<string> = new Set()
+	/** Everything that the store accepted, in order. */
+	readonly stored: LogEntry[] = []
+	/** Counts subscriptions: what is on its way to one does not reach the next one of the channel. */
+	readonly #subscriptions = new Map<string, number>()
+	readonly #lostUpTo = new Map<string, LogPosition>()
 	#receiver: LogReceiver | undefined
 	#options: LogOptions | undefined
 	#store: MemoryLog | undefined
@@ -95,6 +100,7 @@ export class FakeAdapter implements EvAdapter {
 			subscribe: (channel) =>
 				this.subscriptions.answer(() => {
 					this.subscribed.add(channel)
+					this.#subscriptions.set(channel, (this.#subscriptions.get(channel) ?? 0) + 1)
 					return this.store.position
 				}),
 			unsubscribe: (channel) => void this.subscribed.delete(channel),
@@ -114,13 +120,35 @@ export class FakeAdapter implements EvAdapter {
 		if (this.#options === undefined) throw new Error('No log was opened')
 		this.#store = this.#makeStore(this.#options)
 		const { position } = this.#store
-		for (const channel of this.subscribed) {
-			this.deliveries.pass(() => this.receiver.reset(channel, position, 'epoch'))
-		}
+		for (const channel of this.subscribed)
+			this.#send(channel, () => this.receiver.reset(channel, position, 'epoch'))
+	}
+
+	/** What is on its way on the channel is lost. The instance is told when it would have arrived. */
+	gap(channel: string): void {
+		const { position } = this.store
+		this.#lostUpTo.set(channel, position)
+		this.#send(channel, () => this.receiver.reset(channel, position, 'gap'))
 	}
 
 	stats(): Record<string, number> {
 		return { reads: this.readCount }
+	}
+
+	/** Something of a channel is on its way to the instance, if it is subscribed. */
+	#send(channel: string, arrive: () => void): void {
+		if (!this.subscribed.has(channel)) return
+		const subscription = this.#subscriptions.get(channel)
+		this.deliveries.pass(() => {
+			if (this.subscribed.has(channel) && this.#subscriptions.get(channel) === subscription) arrive()
+		})
+	}
+
+	#arrive(entry: LogEntry): void {
+		const { channel, epoch, seq } = entry
+		const lost = this.#lostUpTo.get(channel)
+		if (lost?.epoch === epoch && seq <= lost.seq) this.receiver.reset(channel, { epoch, seq }, 'gap')
+		else this.receiver.deliver(entry)
 	}
 
 	async #read(channels: readonly string[], start: LogStart): Promise<LogPage> {
@@ -136,10 +164,8 @@ export class FakeAdapter implements EvAdapter {
 		return new MemoryLog(
 			{
 				deliver: (entry: LogEntry) => {
-					if (!this.subscribed.has(entry.channel)) return
-					this.deliveries.pass(() => {
-						if (this.subscribed.has(entry.channel)) this.receiver.deliver(entry)
-					})
+					this.stored.push(entry)
+					this.#send(entry.channel, () => this.#arrive(entry))
 				},
 				reset: () => {},
 				direct: () => {},
