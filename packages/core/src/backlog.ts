@@ -1,8 +1,11 @@
 import type { Frame } from './frame.js'
+import { now } from './timers.js'
 import { currentTurn } from './turn.js'
 
 /** What may follow a burst at least, in bytes: what a socket takes without asking to pause. */
 const ROOM = 65_536
+/** How long what waits for a compressor counts as fresh, in ms. */
+const COMPRESSING = 1_000
 
 /**
  * What bounds one client, made only when more than half of its budget waits or it falls behind: how much it may be
@@ -14,6 +17,8 @@ export class Backlog {
 	/** Bytes accepted in that turn, and in the one before it. */
 	#fresh = 0
 	#freshBefore = 0
+	/** While bytes wait for a compressor: since when the turn lasts, in ms. */
+	#starvedSince: number | undefined
 	/** What may wait until a burst has drained; 0 without a burst. */
 	#allowed = 0
 	#newest = new Map<object, Frame>()
@@ -25,9 +30,13 @@ export class Backlog {
 	 * A client is judged only by bytes that a turn of the event loop could have taken and did not. So while at most
 	 * half of `maxBuffer` is older than that, everything is accepted that this turn brings: a burst, or one message of
 	 * any size. A burst drains over many turns, and until it has, what follows may add {@link ROOM}.
+	 *
+	 * A compressor works in threads of its own, while turns go on. What has not left it, the client could not take. So
+	 * while the transport is `starved` the turn lasts, for {@link COMPRESSING} at most: a compressor that is slower than
+	 * the app must not fill the memory.
 	 */
-	accepts(waiting: number, length: number, maxBuffer: number): boolean {
-		this.#look()
+	accepts(waiting: number, length: number, maxBuffer: number, starved: boolean): boolean {
+		this.#look(starved)
 		const old = Math.max(0, waiting - this.#fresh - this.#freshBefore)
 		if (waiting + length > maxBuffer) {
 			if (old > maxBuffer / 2 && waiting + length > this.#allowed) return false
@@ -38,10 +47,15 @@ export class Backlog {
 	}
 
 	/** What was accepted two turns ago and more is not fresh any more: all of a turn lies between. */
-	#look(): void {
+	#look(starved: boolean): void {
 		const turn = currentTurn()
 		if (turn === this.#turn) return
-		this.#freshBefore = turn === this.#turn + 1 ? this.#fresh : 0
+		const time = now()
+		if (starved) this.#starvedSince ??= time
+		const lasts = this.#starvedSince !== undefined && time - this.#starvedSince < COMPRESSING
+		if (starved && lasts) return
+		this.#starvedSince = undefined
+		this.#freshBefore = lasts || turn === this.#turn + 1 ? this.#fresh : 0
 		this.#fresh = 0
 		this.#turn = turn
 	}
@@ -71,6 +85,7 @@ export class Backlog {
 	/** The client has taken everything: a burst is over. */
 	drained(): void {
 		this.#allowed = 0
+		this.#starvedSince = undefined
 	}
 
 	/** The client has caught up, or is gone. */

@@ -144,7 +144,7 @@ export class ClientWriter {
 		// What was held back for the tick is offered to the kernel first.
 		transport.flush()
 		this.#backlog ??= new Backlog()
-		if (!this.#backlog.accepts(transport.waiting, frame.length, maxBuffer)) {
+		if (!this.#backlog.accepts(transport.waiting, frame.length, maxBuffer, transport.starved)) {
 			if (slow === 'disconnect') {
 				this.#owner.tooSlow('slow')
 			} else {

@@ -54,6 +54,10 @@ export class Http2Transport implements Transport {
 		return this.#queue.paused
 	}
 
+	get starved(): boolean {
+		return false
+	}
+
 	open(): boolean {
 		const res = this.#res
 		if (!res.headersSent) res.writeHead(res.statusCode, headOf(res))

@@ -98,6 +98,10 @@ export class NodeTransport implements Transport {
 		return this.#through?.paused === true
 	}
 
+	get starved(): boolean {
+		return this.#through?.paused === true && socketOf(this.#res)?.writableLength === 0
+	}
+
 	open(): boolean {
 		const res = this.#res
 		// The head and what the handler writes next become one system call.

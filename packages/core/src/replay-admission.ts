@@ -43,13 +43,6 @@ export class ReplayAdmission {
 		return this.#added.size
 	}
 
-	/** Whether the client may be owed older messages of one of them. */
-	get owes(): boolean {
-		if (this.#stream.lastEventId !== undefined) return this.#added.size > 0
-		for (const { last } of this.#added.values()) if (last > 0) return true
-		return false
-	}
-
 	has(channel: Channel): boolean {
 		return this.#added.has(channel)
 	}
@@ -165,14 +158,19 @@ export class ReplayAdmission {
 
 	/** Finds where the newest messages begin of channels that a newcomer listens to later than to others. */
 	#findLast(last: ReadonlyMap<string, number>): Awaitable<Step> {
-		const { late } = this.#cursor
 		const least = this.#cursor.least(this.#context.delivered)
 		return withPage(this.#context.history.read([...last.keys()], { last }, least), ({ entries, since }) => {
-			for (const { channel, seq } of entries) {
-				if (!late.lows.has(channel)) late.set(channel, since?.get(channel) ?? seq - 1)
-			}
-			for (const [channel, seq] of since ?? []) if (last.has(channel)) late.set(channel, seq)
+			const starts = new Map(since)
+			for (const { channel, seq } of entries) if (!starts.has(channel)) starts.set(channel, seq - 1)
+			for (const [channel, seq] of starts) if (last.has(channel)) this.#beginAt(channel, seq)
 		})
+	}
+
+	/** The client gets what came on the channel after `seq`, which may lie before its position or after it. */
+	#beginAt(channel: string, seq: number): void {
+		const { position, late, since } = this.#cursor
+		if (position !== undefined && seq > position.seq) since.set(channel, seq)
+		else late.set(channel, seq)
 	}
 
 	#resetAtHead(reason: ResetReason): Awaitable<Step> {

@@ -184,6 +184,7 @@ export class Replay implements Replaying, TickWork {
 		const { writer } = this.#stream
 		while (this.#isWanted) {
 			const admits = this.#admission.size > 0
+			const isFirst = this.#newest.start !== undefined
 			const step = admits ? this.#admission.next() : (this.#pages.next() ?? this.#writeHeld)
 			const write = step instanceof Promise ? await step : step
 			// The newest messages are those of now, not of when the client has taken what was before.
@@ -194,8 +195,9 @@ export class Replay implements Replaying, TickWork {
 				while (writer.behind) await writer.drained()
 				this.#sliceEnd = performance.now() + SLICE
 			}
-			// What was read must not pass what the client is owed of a channel that was added meanwhile.
-			if (this.#isWanted && (admits || !this.#admission.owes)) write()
+			// What was read must not pass what the client is owed of a channel that was added meanwhile. But the newest messages
+			// are those of when they were asked for.
+			if (this.#isWanted && (admits || isFirst || this.#admission.size === 0)) write()
 		}
 		if (this.#phase === 'reading') this.#end()
 	}
@@ -226,8 +228,7 @@ export class Replay implements Replaying, TickWork {
 			// The client may be behind now, and more may come before it has taken this.
 			if (this.#stream.writer.behind) return
 		}
-		// A channel that was added meanwhile is admitted first.
-		if (this.#admission.size === 0) this.#settle(this.#cursor.position ?? at)
+		this.#settle(this.#cursor.position ?? at)
 	}
 
 	#settle(position: LogPosition): void {

@@ -13,6 +13,8 @@ export interface Transport extends Corkable {
 	readonly waiting: number
 	/** The send buffer is above its high-water mark. */
 	readonly behind: boolean
+	/** Bytes wait for a compressor, and none of what it has passed on waits for the client. */
+	readonly starved: boolean
 	/** The response was over before the stream began: the client had left, or the app had answered. */
 	readonly over: boolean
 	/**

@@ -72,6 +72,10 @@ export class WebTransport implements Transport {
 		return this.#controller === undefined ? 0 : -(this.#controller.desiredSize ?? 0)
 	}
 
+	get starved(): boolean {
+		return false
+	}
+
 	open(): boolean {
 		const { 'Content-Type': _, ...headers } = HEAD
 		if (!hasBody(this.#request.method, 200)) {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { Backlog } from '../src/backlog.js'
 import { Frame } from '../src/frame.js'
 import { nextTurn } from './support/streams-slow.js'
@@ -20,8 +20,8 @@ function client(maxBuffer = MAX) {
 		get waiting() {
 			return waiting
 		},
-		offer(length: number): boolean {
-			const accepted = backlog.accepts(waiting, length, maxBuffer)
+		offer(length: number, starved = false): boolean {
+			const accepted = backlog.accepts(waiting, length, maxBuffer, starved)
 			if (accepted) waiting += length
 			return accepted
 		},
@@ -35,6 +35,31 @@ describe('a client that is offered bytes', () => {
 	it('is owed all that one turn brings, whatever it is', () => {
 		const { offer } = client()
 		for (let n = 0; n < 100; n++) expect(offer(MAX)).toBe(true)
+	})
+
+	it('is not judged by what a compressor has not passed on yet', async () => {
+		const { offer } = client()
+		for (let n = 0; n < 10; n++) {
+			expect(offer(MAX, true)).toBe(true)
+			await later()
+		}
+		// What the compressor passed on a moment ago has a turn to leave.
+		expect(offer(MAX)).toBe(true)
+		await later()
+		expect(offer(MAX)).toBe(false)
+	})
+
+	it('is judged by what a compressor has not passed on for a second', async () => {
+		vi.useFakeTimers({ toFake: ['performance'] })
+		onTestFinished(() => void vi.useRealTimers())
+		const { offer } = client()
+		expect(offer(MAX, true)).toBe(true)
+		await later()
+		vi.advanceTimersByTime(900)
+		expect(offer(MAX, true)).toBe(true)
+		await later()
+		vi.advanceTimersByTime(101)
+		expect(offer(MAX, true)).toBe(false)
 	})
 
 	it('is owed maxBuffer at most when all of it is older', async () => {
