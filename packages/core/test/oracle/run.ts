@@ -282,8 +282,9 @@ class Run {
 		for (const visit of this.visits) {
 			// Streams that have ended count until their clients have taken the rest.
 			if (!visit.isOpen && ending === 0) continue
-			const { maxBuffer, largestTurn } = visit
-			bound += maxBuffer + largestTurn + this.log.largest + largestTurn / 10 + 20_000 + ROOM
+			const { maxBuffer, largestTurn, largestSeconds } = visit
+			const fresh = this.world.transport === 'compressed' ? largestSeconds : largestTurn
+			bound += maxBuffer + fresh + this.log.largest + fresh / 10 + 20_000 + ROOM
 		}
 		if (bufferedBytes > bound)
 			this.fault('memory', `${bufferedBytes} bytes wait; for the streams there are, ${bound} may`)

@@ -34,6 +34,11 @@ export class Visit implements Listener {
 	lastEventId: string | undefined
 	/** The largest output of two turns after each other, which may be one turn of the library's. */
 	largestTurn = 0
+	/** The largest output of two seconds after each other: what may wait for a compressor. */
+	largestSeconds = 0
+	#second = 0
+	#secondBytes = 0
+	#secondBefore = 0
 	#turn = -1
 	#turnBytes = 0
 	#turnBefore = 0
@@ -115,6 +120,14 @@ export class Visit implements Listener {
 		}
 		this.#turnBytes += size + OVERHEAD
 		this.largestTurn = Math.max(this.largestTurn, this.#turnBefore + this.#turnBytes)
+		const second = Math.floor(performance.now() / 1000)
+		if (second !== this.#second) {
+			this.#secondBefore = second === this.#second + 1 ? this.#secondBytes : 0
+			this.#second = second
+			this.#secondBytes = 0
+		}
+		this.#secondBytes += size + OVERHEAD
+		this.largestSeconds = Math.max(this.largestSeconds, this.#secondBefore + this.#secondBytes)
 	}
 
 	pause(): void {
