@@ -14,6 +14,11 @@ export class HeldEntries {
 		return this.#entries
 	}
 
+	/** Nothing was held since the last {@link take}, and nothing is missing. */
+	get isEmpty(): boolean {
+		return this.#entries?.length === 0
+	}
+
 	push(entry: LogEntry): void {
 		if (this.#entries === undefined) return
 		this.#bytes += entry.payload.length

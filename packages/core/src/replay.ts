@@ -223,12 +223,11 @@ export class Replay implements Replaying, TickWork {
 			held.filter(({ channel, seq }) => seq > at.seq && this.#cursor.isSince(channel, seq)),
 		)
 		const last = held.at(-1)
-		if (last !== undefined && last.seq > at.seq) {
-			this.#cursor.moveTo(last)
-			// The client may be behind now, and more may come before it has taken this.
-			if (this.#stream.writer.behind) return
-		}
-		this.#settle(this.#cursor.position ?? at)
+		if (last !== undefined && last.seq > at.seq) this.#cursor.moveTo(last)
+		// The client may be behind now, and more may come before it has taken this.
+		if (this.#stream.writer.behind) return
+		// A filter that was asked may have sent, or listened.
+		if (this.#held.isEmpty && this.#admission.size === 0) this.#settle(this.#cursor.position ?? at)
 	}
 
 	#settle(position: LogPosition): void {
