@@ -77,7 +77,10 @@ export class CommandLink {
 
 	/** The client was closed and does not reconnect. */
 	get isEnded(): boolean {
-		return this.client.status === 'end'
+		const { status } = this.client
+		if (status === 'end') return true
+		// Closed between two attempts, a client emits nothing and keeps this status for ever.
+		return status === 'reconnecting' && Reflect.get(this.client, 'manuallyClosing') === true
 	}
 
 	/** An answer is due, and nothing has arrived for too long. */

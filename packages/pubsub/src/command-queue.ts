@@ -4,7 +4,7 @@ import { checkMs } from './check-ms.js'
 import { type CommandConnection, CommandLink } from './command-link.js'
 import { wake } from './connections.js'
 import { keepContext } from './context.js'
-import { isReadOnlyError, refusesWrites } from './refusal.js'
+import { isReadOnlyError } from './refusal.js'
 
 interface Job {
 	/** Rises with each job: what is run again goes before everything that came later. */
@@ -25,8 +25,8 @@ export interface CommandLane {
 
 /** Who is told what the queue finds out. */
 export interface QueueEvents {
-	/** An answer said that the server takes no write at all. */
-	onRefusal(error: Error): void
+	/** A command failed with this error. */
+	onError(error: unknown): void
 	/** An answer is due and nothing has arrived for too long. */
 	onSilence(): void
 	/** Commands need not wait any more. */
@@ -116,7 +116,7 @@ export class CommandQueue {
 		return new Promise((resolve, reject) => {
 			checkMs('deadlineMs', deadlineMs)
 			const due = performance.now() + deadlineMs
-			let refusal: Error | undefined
+			let refusal: unknown
 			// An answer to an earlier attempt is not an answer to this one.
 			let attempt: object | undefined
 			const settle = (): void => {
@@ -127,12 +127,12 @@ export class CommandQueue {
 				if (this.#running === 0) this.#onIdle?.()
 			}
 			const overdue = (): void => {
-				const what =
-					refusal === undefined
-						? lane.running.has(job)
-							? 'did not answer'
-							: 'could not be reached'
-						: 'took no write'
+				if (this.link.isEnded) {
+					job.fail(this.#closedError())
+					return
+				}
+				const unsent = refusal === undefined ? 'could not be reached' : 'took no write'
+				const what = lane.running.has(job) ? 'did not answer' : unsent
 				job.fail(new EvUnavailableError(`Redis ${what} within ${deadlineMs} ms.`, { cause: refusal }))
 			}
 			// It may be run from an event of the client, and more than once.
@@ -158,10 +158,10 @@ export class CommandQueue {
 						},
 						(error: unknown) => {
 							done()
-							if (refusesWrites(error)) this.#events.onRefusal(error)
+							this.#events.onError(error)
 							if (attempt !== own) return
 							if (this.#mayRunAgain(error)) {
-								if (refusesWrites(error)) refusal = error
+								if (isReadOnlyError(error)) refusal = error
 								this.#putBack(lane, job)
 								return
 							}

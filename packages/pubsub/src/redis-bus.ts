@@ -133,7 +133,7 @@ export class RedisBus {
 			this.#report,
 		)
 		this.#queue = new CommandQueue(this.#connections, {
-			onRefusal: this.#writes.refused,
+			onError: this.#writes.failed,
 			onSilence: () => this.#tellSilence(),
 			onResume: this.#resumed.call,
 		})

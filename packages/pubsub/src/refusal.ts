@@ -7,9 +7,9 @@ export function isReadOnlyError(error: unknown): boolean {
 const REFUSES_WRITES = /(^|[\s-])(READONLY|OOM|MISCONF|NOREPLICAS) /
 
 /**
- * Tells a server that takes no write whatsoever: it is a replica, its memory is full, it cannot save, or it has too
- * few replicas.
+ * The code of an answer which says that the server takes no write whatsoever: it is a replica, its memory is full, it
+ * cannot save, or it has too few replicas. `undefined` for any other error.
  */
-export function refusesWrites(error: unknown): error is Error {
-	return error instanceof Error && REFUSES_WRITES.test(error.message)
+export function refusalCode(error: unknown): string | undefined {
+	return error instanceof Error ? REFUSES_WRITES.exec(error.message)?.[2] : undefined
 }

@@ -1,5 +1,4 @@
-import { Outage } from './outage.js'
-import { refusesWrites } from './refusal.js'
+import { refusalCode } from './refusal.js'
 
 /** The longest time between two looks, in ms. */
 const LOOK_MS = 1000
@@ -11,7 +10,9 @@ const LOOK_MS = 1000
 export class WriteCheck {
 	readonly #write: () => Promise<unknown>
 	readonly #interval: number
-	readonly #outage: Outage
+	readonly #report: (error: unknown) => void
+	/** The codes that this outage has reported: the text differs from command to command. */
+	readonly #reported = new Set<string>()
 	#isRefused = false
 	#timer: NodeJS.Timeout | undefined
 	#closed = false
@@ -19,12 +20,12 @@ export class WriteCheck {
 	/**
 	 * @param write Sends a write that changes nothing.
 	 * @param intervalMs How long to wait between two of them; at most a second.
-	 * @param report Told once per outage for each distinct refusal.
+	 * @param report Told once per outage for each kind of refusal.
 	 */
 	constructor(write: () => Promise<unknown>, intervalMs: number, report: (error: unknown) => void) {
 		this.#write = write
 		this.#interval = Math.min(intervalMs, LOOK_MS)
-		this.#outage = new Outage(report)
+		this.#report = report
 	}
 
 	/** `true` from a refused write until one is taken. */
@@ -32,10 +33,14 @@ export class WriteCheck {
 		return this.#isRefused
 	}
 
-	/** A command was answered by this error, which says that no write is taken. */
-	readonly refused = (error: Error): void => {
-		if (this.#closed) return
-		this.#outage.report(error)
+	/** A command failed with this error. */
+	readonly failed = (error: unknown): void => {
+		const code = refusalCode(error)
+		if (code === undefined || this.#closed) return
+		if (!this.#reported.has(code)) {
+			this.#reported.add(code)
+			this.#report(error)
+		}
 		if (this.#isRefused) return
 		this.#isRefused = true
 		this.#lookLater()
@@ -58,13 +63,13 @@ export class WriteCheck {
 			if (this.#closed) return
 			const isAnswer = error instanceof Error && error.name === 'ReplyError'
 			// Another answer, such as NOPERM, says nothing of other writes: the next one that is refused will.
-			if (isAnswer && !refusesWrites(error)) this.#over()
+			if (isAnswer && refusalCode(error) === undefined) this.#over()
 			else this.#lookLater()
 		}
 	}
 
 	#over(): void {
 		this.#isRefused = false
-		this.#outage.over()
+		this.#reported.clear()
 	}
 }

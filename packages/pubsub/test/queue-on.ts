@@ -4,7 +4,7 @@ import { type CommandLane, CommandQueue } from '../src/command-queue.js'
 export interface QueueSetup {
 	readonly queue: CommandQueue
 	readonly lane: CommandLane
-	/** `refusal`, `silence` and `resume`, in order. */
+	/** Errors of commands, `silence` and `resume`, in order. */
 	readonly events: string[]
 }
 
@@ -23,7 +23,7 @@ export function queueOn(
 	const queue = new CommandQueue(
 		{ client, owned, keepsUnanswered: !owned, answerTimeout },
 		{
-			onRefusal: () => events.push('refusal'),
+			onError: (error) => events.push(String(error)),
 			onSilence: () => events.push('silence'),
 			onResume: () => events.push('resume'),
 		},
