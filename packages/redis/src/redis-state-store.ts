@@ -95,7 +95,9 @@ export class RedisStateStore implements StateStore {
 			],
 			within,
 		)
-		const [committed, ...fields] = items(reply)
+		const [outcome, ...fields] = items(reply)
+		// A client that was passed in may have `stringNumbers`.
+		const committed = Number(outcome)
 		if (committed === -1) {
 			throw unsent(
 				`The state "${name}" was lost and put back: it takes no changes until every instance had time to put back a newer one.`,
