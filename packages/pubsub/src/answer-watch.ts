@@ -1,4 +1,5 @@
 import { afterReading } from './after-reading.js'
+import { outsideContext } from './context.js'
 
 /** What a watch looks at. */
 export interface Watched {
@@ -42,7 +43,7 @@ export class AnswerWatch {
 		if (this.#timer !== undefined) return
 		this.#last = this.#watched.received()
 		this.#silent = 0
-		this.#timer = setInterval(this.#look, this.#watched.timeout / PARTS)
+		this.#timer = outsideContext(() => setInterval(this.#look, this.#watched.timeout / PARTS))
 		this.#timer.unref()
 	}
 

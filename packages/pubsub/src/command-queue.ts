@@ -1,27 +1,11 @@
 import { EvClosedError, EvUnavailableError } from '@evstream/core'
 import { afterReading } from './after-reading.js'
 import { checkMs } from './check-ms.js'
+import { type CommandLane, type Job, Lane } from './command-lane.js'
 import { type CommandConnection, CommandLink } from './command-link.js'
 import { wake } from './connections.js'
-import { keepContext } from './context.js'
+import { keepContext, outsideContext } from './context.js'
 import { isReadOnlyError } from './refusal.js'
-
-interface Job {
-	/** Rises with each job: what is run again goes before everything that came later. */
-	readonly number: number
-	start(): void
-	/** Its connection is gone, and its answer with it. */
-	lose(): void
-	fail(error: Error): void
-}
-
-/** Commands of one user of the bus, in order. */
-export interface CommandLane {
-	/** How many of its commands have no answer yet. */
-	readonly pending: number
-	/** Runs the command now or once the client is ready. See `RedisBus.command` for how it fails. */
-	run<T>(command: () => Promise<T>, deadlineMs: number): Promise<T>
-}
 
 /** Who is told what the queue finds out. */
 export interface QueueEvents {
@@ -49,6 +33,7 @@ export class CommandQueue {
 	readonly link: CommandLink
 	readonly #retryReadOnly: boolean
 	readonly #events: QueueEvents
+	/** Those with a command that is not settled: users come and go. */
 	readonly #lanes = new Set<Lane>()
 	#numbers = 0
 	#closed = false
@@ -82,9 +67,7 @@ export class CommandQueue {
 
 	/** @param limit How many of its commands may be without an answer at a time. */
 	lane(limit: number): CommandLane {
-		const lane = new Lane(limit, (own, command, deadlineMs) => this.#run(own, command, deadlineMs))
-		this.#lanes.add(lane)
-		return lane
+		return new Lane(limit, (lane, command, deadlineMs) => this.#run(lane, command, deadlineMs))
 	}
 
 	/** Refuses what waits, and gives what was sent `graceMs` to be answered. */
@@ -124,6 +107,7 @@ export class CommandQueue {
 				attempt = undefined
 				lane.waiting.delete(job)
 				lane.running.delete(job)
+				if (lane.pending === 0) this.#lanes.delete(lane)
 				if (this.#running === 0) this.#onIdle?.()
 			}
 			const overdue = (): void => {
@@ -186,6 +170,7 @@ export class CommandQueue {
 				})
 			}, deadlineMs)
 			timer.unref()
+			this.#lanes.add(lane)
 			// Those that wait go first, even if the client became ready in this very tick.
 			if (this.link.isReady && lane.waiting.size === 0) job.start()
 			else {
@@ -205,10 +190,12 @@ export class CommandQueue {
 		lane.waiting.add(job)
 		lane.isSorted = false
 		// After a lost connection 'ready' comes; a server that refused, or a node of a Cluster, may be back without it.
-		this.#again ??= setTimeout(() => {
-			this.#again = undefined
-			this.#flush()
-		}, AGAIN_MS).unref()
+		this.#again ??= outsideContext(() =>
+			setTimeout(() => {
+				this.#again = undefined
+				this.#flush()
+			}, AGAIN_MS).unref(),
+		)
 	}
 
 	#lose(): void {
@@ -251,40 +238,6 @@ export class CommandQueue {
 
 	#closedError(): EvClosedError {
 		return new EvClosedError(this.#closed ? 'The Redis bus' : 'The Redis client')
-	}
-}
-
-class Lane implements CommandLane {
-	readonly limit: number
-	readonly waiting = new Set<Job>()
-	readonly running = new Set<Job>()
-	/** Whether `waiting` is in order: what is put back comes last there. */
-	isSorted = true
-	readonly run: CommandLane['run']
-
-	constructor(
-		limit: number,
-		run: <T>(lane: Lane, command: () => Promise<T>, deadlineMs: number) => Promise<T>,
-	) {
-		this.limit = limit
-		this.run = (command, deadlineMs) => run(this, command, deadlineMs)
-	}
-
-	get pending(): number {
-		return this.waiting.size + this.running.size
-	}
-
-	startNext(): void {
-		if (!this.isSorted) {
-			this.isSorted = true
-			const inOrder = [...this.waiting].sort((a, b) => a.number - b.number)
-			this.waiting.clear()
-			for (const job of inOrder) this.waiting.add(job)
-		}
-		for (const job of this.waiting) {
-			job.start()
-			return
-		}
 	}
 }
 

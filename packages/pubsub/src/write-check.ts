@@ -1,3 +1,4 @@
+import { outsideContext } from './context.js'
 import { refusalCode } from './refusal.js'
 
 /** The longest time between two looks, in ms. */
@@ -52,7 +53,7 @@ export class WriteCheck {
 	}
 
 	#lookLater(): void {
-		this.#timer = setTimeout(() => void this.#look(), this.#interval).unref()
+		this.#timer = outsideContext(() => setTimeout(() => void this.#look(), this.#interval).unref())
 	}
 
 	async #look(): Promise<void> {

@@ -164,6 +164,59 @@ describe('a client that was passed in', () => {
 	})
 })
 
+describe('a connection that the bus made', () => {
+	it('has what broke with it run again, also with auto-pipelining', async () => {
+		const proxy = await startTcpProxy({ host: redis().host, port: redis().port })
+		onTestFinished(() => proxy.close())
+		const options = { host: '127.0.0.1', port: proxy.port, enableAutoPipelining: true }
+		const { bus } = makeBus(options, { probe: { interval: 50, timeout: 2_000 } })
+		const key = uniqueName()
+		await bus.command((client) => client.set(key, 'x', 'EX', 10))
+		proxy.freeze()
+		const values = Promise.all(Array.from({ length: 3 }, () => bus.command((client) => client.get(key))))
+		await new Promise((resolve) => setImmediate(resolve))
+		proxy.cut()
+		expect(await values).toEqual(['x', 'x', 'x'])
+		expect(await bus.command((client) => client.get(key))).toBe('x')
+	})
+
+	it('never sends what was rejected, however long it was cut off', async () => {
+		const proxy = await startTcpProxy({ host: redis().host, port: redis().port })
+		onTestFinished(() => proxy.close())
+		const { bus } = makeBus(proxy.url(), { probe: { interval: 50, timeout: 2_000 } })
+		const key = uniqueName()
+		await bus.command((client) => client.set(key, '0', 'EX', 10))
+		proxy.freeze()
+		const sent = bus.command((client) => client.incr(key), 200)
+		proxy.refuse(true)
+		await expect(sent).rejects.toThrow('did not answer')
+		proxy.cut()
+		const waited = bus.command((client) => client.incr(key), 100)
+		await expect(waited).rejects.toThrow('could not be reached')
+		proxy.refuse(false)
+		expect(await bus.command((client) => client.get(key))).toBe('0')
+	})
+
+	it('that answers nothing is replaced, before it is ready too', async () => {
+		const proxy = await startTcpProxy({ host: redis().host, port: redis().port })
+		onTestFinished(() => proxy.close())
+		proxy.blackhole(true)
+		const { bus, errors } = makeBus(proxy.url())
+		let closed = 0
+		bus.client.on('close', () => closed++)
+		await until(() => closed >= 2)
+		proxy.blackhole(false)
+		await bus.publish('a', 'x')
+		proxy.freeze()
+		await bus.publish('a', 'x')
+		expect(
+			new Set(errors.map(String)).has(
+				'EvUnavailableError: Redis answered nothing for 150 ms; connecting again.',
+			),
+		).toBe(true)
+	})
+})
+
 describe('a process that was frozen', () => {
 	it.each([{ passedIn: false }, { passedIn: true }])(
 		'reads its answers before it refuses: %o',

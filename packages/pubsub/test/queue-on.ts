@@ -1,5 +1,6 @@
 import type { Cluster, Redis } from 'ioredis'
-import { type CommandLane, CommandQueue } from '../src/command-queue.js'
+import type { CommandLane } from '../src/command-lane.js'
+import { CommandQueue } from '../src/command-queue.js'
 
 export interface QueueSetup {
 	readonly queue: CommandQueue
