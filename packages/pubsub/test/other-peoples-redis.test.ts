@@ -275,7 +275,7 @@ describe.skipIf(noServer)('a Redis that refuses writes', () => {
 		{
 			what: 'because it is full',
 			code: 'OOM',
-			spoil: () => admin?.config('SET', 'maxmemory', '1mb'),
+			spoil: () => admin?.config('SET', 'maxmemory', '1kb'),
 			repair: () => admin?.config('SET', 'maxmemory', '0'),
 		},
 		{
