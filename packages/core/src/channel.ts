@@ -97,7 +97,10 @@ export class Channel {
 	}
 }
 
-/** @throws TypeError if the name is not a string. */
+/** @throws TypeError if the name is not a string, or has half of a surrogate pair. */
 export function checkName(name: unknown): asserts name is string {
 	if (typeof name !== 'string') throw new TypeError(`A channel's name must be a string, not ${typeof name}.`)
+	if (name.isWellFormed()) return
+	// UTF-8 has no form for it: on the way to a client or a store it becomes U+FFFD, and names that differ become one.
+	throw new TypeError(`A channel's name has half of a surrogate pair: ${JSON.stringify(name)}.`)
 }

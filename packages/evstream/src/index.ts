@@ -61,7 +61,6 @@ export {
 	safeOnError,
 	type Unwatch,
 } from '@evstream/core'
-// Its errors have the names and codes of core's, which are the ones to use.
 export {
 	EvRedisPubSub,
 	type EvRedisPubSubOptions,

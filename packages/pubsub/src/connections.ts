@@ -1,5 +1,7 @@
+import type { Socket } from 'node:net'
 import { type Cluster, Redis, type RedisOptions } from 'ioredis'
 import { outsideContext } from './context.js'
+import { isReadOnlyError } from './refusal.js'
 
 /** Where the connections come from: options or a URL to make them, or an existing client, which is never closed. */
 export type RedisSource = RedisOptions | string | Redis | Cluster
@@ -9,6 +11,12 @@ export interface Connections {
 	readonly client: Redis | Cluster
 	/** `true` if {@link Connections.client} was made here, so is closed here. */
 	readonly owned: boolean
+	/** The client may send a command by itself, long after its caller gave it up. */
+	readonly resends: boolean
+	/** When its connection breaks the client keeps commands without an answer, to send them again. */
+	readonly keepsUnanswered: boolean
+	/** How long a connection may owe an answer before it counts as dead, in ms. */
+	readonly answerTimeout: number
 	/** A new connection that does not reconnect by itself; `undefined` while a Cluster knows no node. */
 	openSubscriber(): Redis | undefined
 }
@@ -21,9 +29,17 @@ export function backOff(attempt: number): number {
 	return Math.min(50 * 2 ** (attempt - 1), 2000) * (1 + Math.random() / 4)
 }
 
-/** Tells a server that only reads, as after a failover, by its error. Nothing was executed. */
-export function isReadOnlyError(error: unknown): boolean {
-	return error instanceof Error && error.message.includes('READONLY')
+/** How often a connection is replaced because its server only reads, in ms between two times. */
+const READ_ONLY_PAUSE = 1000
+
+/** Whether to reconnect on an error: a server that only reads may have been replaced by another one. */
+function reconnectOnReadOnly(): (error: Error) => boolean {
+	let last = Number.NEGATIVE_INFINITY
+	return (error) => {
+		if (!isReadOnlyError(error) || performance.now() - last < READ_ONLY_PAUSE) return false
+		last = performance.now()
+		return true
+	}
 }
 
 export function isCluster(client: Redis | Cluster): client is Cluster {
@@ -37,27 +53,69 @@ function isClient(source: RedisSource): source is Redis | Cluster {
 /**
  * Opens, or takes over, the connection for commands.
  *
- * @param answerTimeout After so many milliseconds without an answer, a connection made here is replaced.
+ * @param answerTimeout How long a connection made here may owe an answer, in ms, unless the options say otherwise by
+ * `socketTimeout`.
  */
 export function connectTo(source: RedisSource, name: string, answerTimeout: number): Connections {
 	if (isClient(source)) {
-		return { client: source, owned: false, openSubscriber: () => openSubscriber(source, name) }
+		return {
+			client: source,
+			owned: false,
+			...resending(source),
+			answerTimeout,
+			openSubscriber: () => openSubscriber(source, name),
+		}
 	}
 	const given: RedisOptions = typeof source === 'string' ? {} : source
+	const timeout = given.socketTimeout ?? answerTimeout
 	const options: RedisOptions & { replyMapping: 'legacy' } = {
 		disconnectTimeout: DISCONNECT_TIMEOUT,
-		socketTimeout: answerTimeout,
 		connectionName: name,
 		...given,
+		// It destroys the connection of a process that was frozen before its answers are read: see AnswerWatch.
+		socketTimeout: undefined,
+		// Less than the timeout, so that a server that loads its data is not silent.
+		maxLoadingRetryTime: timeout / 2,
 		replyMapping: 'legacy',
-		maxRetriesPerRequest: null,
+		stringNumbers: false,
 		retryStrategy: backOff,
-		reconnectOnError: (error) => isReadOnlyError(error),
+		reconnectOnError: reconnectOnReadOnly(),
+		// What was sent when the connection broke fails at once and is never sent by ioredis again: its caller may have
+		// given up by then. `autoResendUnfulfilledCommands: false` alone would leave it without an answer for ever.
+		autoResendUnfulfilledCommands: false,
+		maxRetriesPerRequest: 0,
 	}
 	const client = outsideContext(() =>
 		typeof source === 'string' ? new Redis(source, options) : new Redis(options),
 	)
-	return { client, owned: true, openSubscriber: () => openSubscriber(client, name) }
+	return {
+		client,
+		owned: true,
+		resends: false,
+		keepsUnanswered: false,
+		answerTimeout: timeout,
+		openSubscriber: () => openSubscriber(client, name),
+	}
+}
+
+/** What an existing client does with commands that have no answer when its connection breaks. */
+function resending(client: Redis | Cluster): Pick<Connections, 'resends' | 'keepsUnanswered'> {
+	// Each node's connection fails its commands at once, and the Cluster sends them again.
+	if (isCluster(client)) return { resends: true, keepsUnanswered: true }
+	const { autoResendUnfulfilledCommands: keepsUnanswered = true, enableOfflineQueue = true } = client.options
+	return { resends: keepsUnanswered || enableOfflineQueue, keepsUnanswered }
+}
+
+/** The number of the database that the client is connected to. */
+export function databaseOf(client: Redis | Cluster): number {
+	return isCluster(client) ? 0 : (client.condition?.select ?? client.options.db ?? 0)
+}
+
+/** Bytes that the current connection of the client has received; 0 for a Cluster. */
+export function bytesReceived(client: Redis | Cluster): number {
+	// There is no stream before the first attempt, whatever the type says.
+	const stream: Socket | undefined = isCluster(client) ? undefined : Reflect.get(client, 'stream')
+	return stream?.bytesRead ?? 0
 }
 
 function openSubscriber(client: Redis | Cluster, name: string): Redis | undefined {

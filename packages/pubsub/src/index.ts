@@ -1,4 +1,6 @@
+export { EvClosedError, EvUnavailableError } from '@evstream/core'
 export type { RedisSource } from './connections.js'
-export { EvClosedError, EvUnavailableError, type RedisBusErrorCode } from './errors.js'
-export { RedisBus, type RedisBusOptions, type RedisBusStats } from './redis-bus.js'
+export type { RedisBusErrorCode } from './errors.js'
+export { Outage } from './outage.js'
+export { RedisBus, type RedisBusOptions, type RedisBusStats, type RedisCommands } from './redis-bus.js'
 export { EvRedisPubSub, type EvRedisPubSubOptions } from './redis-pub-sub.js'

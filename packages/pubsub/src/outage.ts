@@ -1,8 +1,12 @@
-/** Reports each distinct error once per outage, so that a server that is away for hours does not fill a log. */
+/**
+ * Reports each distinct error once per outage, so that a server that is away for hours does not fill a log. For whatever
+ * tries again and again.
+ */
 export class Outage {
 	readonly #report: (error: unknown) => void
 	readonly #seen = new Set<string>()
 
+	/** @param report Gets the first error of each kind in an outage, twenty kinds at most. */
 	constructor(report: (error: unknown) => void) {
 		this.#report = report
 	}
@@ -15,7 +19,7 @@ export class Outage {
 		this.#report(error)
 	}
 
-	/** The connection works again: the next error is news. */
+	/** It works again: the next error is news. */
 	readonly over = (): void => {
 		this.#seen.clear()
 	}

@@ -1,14 +1,17 @@
 import { randomUUID } from 'node:crypto'
+import { EvUnavailableError, safeOnError } from '@evstream/core'
 import type { Cluster, Redis } from 'ioredis'
 import { Callbacks } from './callbacks.js'
 import { checkMs } from './check-ms.js'
+import { onClient } from './client-events.js'
+import type { CommandLane } from './command-lane.js'
 import { CommandQueue } from './command-queue.js'
-import { type Connections, closeConnection, connectTo, type RedisSource } from './connections.js'
+import { type Connections, closeConnection, connectTo, databaseOf, type RedisSource } from './connections.js'
 import { keepContext, outsideContext } from './context.js'
 import { Outage } from './outage.js'
 import { publish } from './publish.js'
 import { type Probe, Subscriber } from './subscriber.js'
-import { warn } from './warn.js'
+import { WriteCheck } from './write-check.js'
 
 /** Options of {@link RedisBus}. */
 export interface RedisBusOptions {
@@ -27,8 +30,19 @@ export interface RedisBusOptions {
 	name?: string | undefined
 	/** Milliseconds `publish` and `command` may take unless the call says otherwise. Default 5000. */
 	deadline?: number | undefined
-	/** How many commands may be without an answer at a time; one more is refused at once. Default 10,000. */
+	/**
+	 * How many commands may be without an answer at a time; one more is refused at once. {@link RedisBus.commands} makes
+	 * users of the bus with a limit of their own. Default 10,000.
+	 */
 	maxPending?: number | undefined
+}
+
+/** Commands of one user of a {@link RedisBus}, with a limit of their own. See {@link RedisBus.commands}. */
+export interface RedisCommands {
+	/** How many of them have no answer yet. */
+	readonly pending: number
+	/** As {@link RedisBus.command}. */
+	run<T>(command: (client: Redis | Cluster) => Promise<T>, deadlineMs?: number): Promise<T>
 }
 
 /** Counters of a {@link RedisBus}. */
@@ -45,6 +59,8 @@ export interface RedisBusStats {
 
 // How long commands that were sent may still be answered when the bus closes, in ms.
 const CLOSE_GRACE_MS = 1000
+// Commands of the bus itself: a probe, and a look whether Redis takes writes.
+const PROBES = 4
 
 /**
  * Redis Pub/Sub on two connections, one for commands and one that subscribes, for those who build an adapter.
@@ -55,20 +71,36 @@ const CLOSE_GRACE_MS = 1000
  */
 export class RedisBus {
 	/**
-	 * The connection for commands. One that the bus made retries for ever and takes no blocking commands: it is
-	 * replaced when an answer is overdue. What is called on it directly waits without a bound while Redis is away
-	 * (use {@link RedisBus.command} for a deadline) and may be sent twice if the connection breaks.
+	 * The connection for commands. One that the bus made reconnects for ever and takes no blocking commands: it is
+	 * replaced when an answer is overdue. What is called on it directly fails as soon as its connection breaks or cannot
+	 * be made; use {@link RedisBus.command} for what is worth another attempt.
 	 */
 	readonly client: Redis | Cluster
 	/** The client's key prefix, `''` without one. It stands before every channel name too: ioredis does not do that. */
 	readonly keyPrefix: string
+	/**
+	 * The number of the database. Pub/Sub crosses databases and keys do not: names of channels that belong to keys must
+	 * carry it. 0 for a Cluster.
+	 */
+	readonly database: number
+	/**
+	 * `true` if the client may send a command by itself after its connection broke, even one that was refused at its
+	 * deadline: one that was passed in, unless both `autoResendUnfulfilledCommands` and `enableOfflineQueue` are `false`,
+	 * and a Cluster. A command of such a bus must be harmless at whatever time it arrives.
+	 */
+	readonly resends: boolean
 
 	readonly #connections: Connections
-	readonly #commands: CommandQueue
+	readonly #queue: CommandQueue
+	readonly #commands: RedisCommands
+	readonly #probes: RedisCommands
+	readonly #writes: WriteCheck
+	readonly #resumed: Callbacks
+	readonly #undo: (() => void)[]
 	readonly #subscriber: Subscriber
 	readonly #outage: Outage
 	readonly #deadline: number
-	readonly #onError: (error: unknown) => void
+	readonly #report: (error: unknown) => void
 	readonly #lost: Callbacks
 	readonly #restored: Callbacks
 	#closing: Promise<void> | undefined
@@ -83,24 +115,39 @@ export class RedisBus {
 		const { interval = 4000, timeout = 4000 } = probe || {}
 		for (const [key, ms] of Object.entries({ interval, timeout, deadline })) checkMs(key, ms)
 		if (!(maxPending > 0)) throw new RangeError(`maxPending must be above 0, not ${maxPending}`)
-		this.#onError = options.onError ? keepContext(options.onError) : warn
+		const { onError } = options
+		this.#report = safeOnError(onError && keepContext(onError))
 		this.#deadline = deadline
 		this.#lost = new Callbacks(this.#report)
 		this.#restored = new Callbacks(this.#report)
+		this.#resumed = new Callbacks(this.#report)
 		this.#outage = new Outage(this.#report)
 		this.#connections = connectTo(source, name, timeout)
-		const { client, owned } = this.#connections
+		const { client, owned, resends } = this.#connections
 		this.client = client
 		this.keyPrefix = client.options.keyPrefix ?? ''
+		this.database = databaseOf(client)
+		this.resends = resends
+		this.#writes = new WriteCheck(
+			() => this.#probes.run((redis) => redis.set(`${name}:writable`, '', 'PX', 1, 'XX'), timeout),
+			interval,
+			this.#report,
+		)
+		this.#queue = new CommandQueue(this.#connections, {
+			onError: this.#writes.failed,
+			onSilence: () => this.#tellSilence(),
+			onResume: this.#resumed.call,
+		})
+		this.#commands = this.commands({ limit: maxPending })
+		this.#probes = this.commands({ limit: PROBES })
+		this.#undo = [onClient(client, 'ready', this.#outage.over)]
 		// Without onError, a client that was passed in keeps telling its errors as if the bus were not there.
-		if (owned || options.onError) client.on('error', this.#outage.report)
-		client.on('ready', this.#outage.over)
-		this.#commands = new CommandQueue(client, owned, maxPending)
+		if (owned || onError) this.#undo.push(onClient(client, 'error', this.#outage.report))
 		this.#subscriber = new Subscriber({
 			open: this.#connections.openSubscriber,
 			timeout,
 			probe: probe
-				? this.#probe(`${this.keyPrefix}${name}:probe:${randomUUID()}`, interval, timeout)
+				? this.#probe(`${this.keyPrefix}${name}:${this.database}:probe:${randomUUID()}`, interval, timeout)
 				: undefined,
 			onError: this.#report,
 			onLost: this.#lost.call,
@@ -108,15 +155,29 @@ export class RedisBus {
 		})
 	}
 
-	/** `true` while commands go through and every channel is confirmed by a subscriber that answers its probes. */
+	/**
+	 * `true` while commands are answered, Redis does not refuse all writes, and every channel is confirmed by a subscriber
+	 * that answers its probes.
+	 */
 	get healthy(): boolean {
-		return this.client.status === 'ready' && this.#subscriber.isUp
+		const { isReady, isSilent } = this.#queue.link
+		return isReady && !isSilent && !this.#writes.isRefused && this.#subscriber.isUp
+	}
+
+	/** `true` while a command would have to wait for Redis. Not once everything is refused because it was closed. */
+	get waits(): boolean {
+		return !this.#queue.isClosed && !this.#queue.link.isReady
+	}
+
+	/** A number that rises with each connection of the client that becomes ready: another one may be another server. */
+	get connection(): number {
+		return this.#queue.link.connection
 	}
 
 	/** The counters, as a new plain object. */
 	stats(): RedisBusStats {
 		const { channels, reconnects, probeRoundTripMs } = this.#subscriber
-		return { channels, reconnects, probeRoundTripMs, pending: this.#commands.pending }
+		return { channels, reconnects, probeRoundTripMs, pending: this.#queue.pending }
 	}
 
 	/**
@@ -134,8 +195,8 @@ export class RedisBus {
 
 	/**
 	 * Publishes and resolves once Redis took it, which says nothing about receivers. Payloads of one channel keep
-	 * their order. One whose answer was lost with its connection is sent again, so it may arrive twice. Ignoring
-	 * the promise is safe.
+	 * their order. One whose answer was lost with its connection is sent again within its deadline, so it may arrive
+	 * twice. Ignoring the promise is safe.
 	 *
 	 * @param deadlineMs Milliseconds, default the `deadline` option.
 	 * @throws EvUnavailableError `EV_UNAVAILABLE` after the deadline. If Redis was away all the time it was not
@@ -151,19 +212,45 @@ export class RedisBus {
 	}
 
 	/**
-	 * Runs a command with a deadline. While Redis is away it waits, in order, without being sent; on a READONLY
-	 * answer, as after a failover, a connection of the bus's own reconnects and the command is run again.
-	 * It always runs in the AsyncLocalStorage context of this call. Ignoring the promise is safe.
+	 * Runs a command with a deadline. While Redis is away it waits, in order, without being sent. If the connection
+	 * breaks before the answer it is run again, and on a READONLY answer, as after a failover, too if the connection is
+	 * the bus's own; never after its deadline. It always runs in the AsyncLocalStorage context of this call. Ignoring the
+	 * promise is safe.
 	 *
 	 * @param deadlineMs Milliseconds, default the `deadline` option.
-	 * @throws EvUnavailableError `EV_UNAVAILABLE` after the deadline, when too many wait, or when the client was
-	 * closed for good.
-	 * @throws EvClosedError `EV_CLOSED` if the bus is, or gets, closed.
+	 * @throws EvUnavailableError `EV_UNAVAILABLE` after the deadline, or when too many wait.
+	 * @throws EvClosedError `EV_CLOSED` if the bus or its client is, or gets, closed.
 	 * @throws RangeError for a deadline that is not above 0 and below 2^31 ms.
 	 * @throws ReplyError as Redis gave it; and whatever `run` throws.
 	 */
-	command<T>(run: (client: Redis | Cluster) => Promise<T>, deadlineMs: number = this.#deadline): Promise<T> {
-		return ignorable(this.#commands.run(() => run(this.client), deadlineMs))
+	command<T>(run: (client: Redis | Cluster) => Promise<T>, deadlineMs?: number): Promise<T> {
+		return this.#commands.run(run, deadlineMs)
+	}
+
+	/**
+	 * Commands of one user of the bus, in their own order and with their own limit, so that nobody else's commands make
+	 * them be refused.
+	 *
+	 * @throws RangeError unless `limit`, the number that may be without an answer at a time, is above 0.
+	 */
+	commands({ limit }: { limit: number }): RedisCommands {
+		if (!(limit > 0)) throw new RangeError(`limit must be above 0, not ${limit}`)
+		const lane: CommandLane = this.#queue.lane(limit)
+		return {
+			get pending() {
+				return lane.pending
+			},
+			run: (command, deadlineMs = this.#deadline) =>
+				ignorable(lane.run(() => command(this.client), deadlineMs)),
+		}
+	}
+
+	/**
+	 * Calls back each time commands need not wait any more: the connection is ready, or everything was closed and is
+	 * refused at once. Returns the undo.
+	 */
+	onResume(callback: () => void): () => void {
+		return this.#resumed.add(callback)
 	}
 
 	/** Calls back each time the subscriber was lost, so that messages may be missed from now on. Returns the undo. */
@@ -180,8 +267,8 @@ export class RedisBus {
 	}
 
 	/**
-	 * Closes the connections the bus made. Commands that were sent get a second to be answered, others are refused
-	 * with `EV_CLOSED`. Idempotent.
+	 * Closes the connections the bus made. Commands that were sent get a second to be answered, others are refused with
+	 * `EV_CLOSED` at once. Idempotent.
 	 */
 	close(): Promise<void> {
 		this.#closing ??= this.#close()
@@ -192,10 +279,11 @@ export class RedisBus {
 		const { client, owned } = this.#connections
 		this.#lost.clear()
 		this.#restored.clear()
-		client.off('ready', this.#outage.over)
-		await Promise.all([this.#subscriber.close(), this.#commands.close(CLOSE_GRACE_MS)])
+		this.#writes.close()
+		await Promise.all([this.#subscriber.close(), this.#queue.close(CLOSE_GRACE_MS)])
+		this.#resumed.clear()
 		if (owned) await closeConnection(client)
-		else client.off('error', this.#outage.report)
+		for (const undo of this.#undo) undo()
 	}
 
 	#probe(channel: string, interval: number, timeout: number): Probe {
@@ -204,28 +292,35 @@ export class RedisBus {
 			interval,
 			channel,
 			// While commands do not go through, a missing echo would prove nothing.
-			ready: () => this.client.status === 'ready',
+			ready: () => this.#queue.link.isReady,
 			send: (token) => {
 				taken = false
-				this.command((client) => publish(client, channel, token), timeout).then(
-					() => {
-						taken = true
-					},
-					() => {},
-				)
+				this.#probes
+					.run((client) => publish(client, channel, token), timeout)
+					.then(
+						() => {
+							taken = true
+						},
+						(error: unknown) => {
+							// Redis answered: it will not let the next one through either.
+							if (error instanceof Error && error.name === 'ReplyError') this.#outage.report(error)
+						},
+					)
 			},
-			failed: () => {
-				if (!taken && this.#connections.owned) this.client.disconnect(true)
-			},
+			taken: () => taken,
 		}
 	}
 
-	readonly #report = (error: unknown): void => {
-		try {
-			this.#onError(error)
-		} catch {
-			// There is nobody left to tell.
-		}
+	#tellSilence(): void {
+		const { owned, answerTimeout } = this.#connections
+		const what = `Redis answered nothing for ${answerTimeout} ms`
+		this.#outage.report(
+			new EvUnavailableError(
+				owned
+					? `${what}; connecting again.`
+					: `${what} on the client that was passed in. If its connection is half-open, only its socketTimeout ends it.`,
+			),
+		)
 	}
 }
 

@@ -1,14 +1,16 @@
 import { randomUUID } from 'node:crypto'
+import { EvClosedError, safeOnError } from '@evstream/core'
 import type { RedisSource } from './connections.js'
 import { keepContext, outsideContext } from './context.js'
 import { decode, encode } from './envelope.js'
-import { EvClosedError } from './errors.js'
 import { RedisBus } from './redis-bus.js'
-import { warn } from './warn.js'
 
 /** Options of {@link EvRedisPubSub}. */
 export interface EvRedisPubSubOptions<T = unknown> {
-	/** The Redis channel. It is the same on all instances that hear each other. */
+	/**
+	 * Names the Redis channel. It is the same on all instances that hear each other, which are those on the same database:
+	 * on another one than 0 the channel is `<subject>:db<N>`.
+	 */
 	subject: string
 	/** Connection options, a URL, or an existing client, which is never closed. Default `redis://127.0.0.1:6379`. */
 	options?: RedisSource | undefined
@@ -32,9 +34,9 @@ export class EvRedisPubSub<T = unknown> {
 	readonly ready: Promise<void>
 
 	readonly #bus: RedisBus
-	readonly #subject: string
+	readonly #channel: string
 	readonly #id: string = randomUUID()
-	readonly #onError: (error: unknown) => void
+	readonly #report: (error: unknown) => void
 	/** The last number of each sender: a message that was sent twice over a broken connection is heard once. */
 	readonly #heard = new Map<string, number>()
 	#handler: ((message: T) => void) | undefined
@@ -45,10 +47,11 @@ export class EvRedisPubSub<T = unknown> {
 	constructor({ subject, options, onMessage, onError }: EvRedisPubSubOptions<T>) {
 		if (typeof subject !== 'string' || subject === '')
 			throw new TypeError('subject must be a non-empty string')
-		this.#subject = subject
 		if (onMessage) this.onMessage(onMessage)
-		this.#onError = onError ? keepContext(onError) : warn
-		this.#bus = outsideContext(() => new RedisBus(options, { onError: this.#onError }))
+		this.#report = safeOnError(onError && keepContext(onError))
+		this.#bus = outsideContext(() => new RedisBus(options, { onError: this.#report }))
+		// Pub/Sub crosses databases, and two apps on two of them must not hear each other.
+		this.#channel = this.#bus.database === 0 ? subject : `${subject}:db${this.#bus.database}`
 		this.ready = outsideContext(() => this.#subscribe())
 	}
 
@@ -91,7 +94,7 @@ export class EvRedisPubSub<T = unknown> {
 	}
 
 	#subscribe(): Promise<void> {
-		const subscribed = this.#bus.subscribe(this.#subject, (payload) => this.#receive(payload))
+		const subscribed = this.#bus.subscribe(this.#channel, (payload) => this.#receive(payload))
 		subscribed.catch((error: unknown) => {
 			if (!this.#closed) this.#report(error)
 		})
@@ -102,7 +105,7 @@ export class EvRedisPubSub<T = unknown> {
 
 	async #send(message: T): Promise<void> {
 		if (this.#closed) throw new EvClosedError('The EvRedisPubSub')
-		await this.#bus.publish(this.#subject, encode({ from: this.#id, seq: ++this.#sent, message }))
+		await this.#bus.publish(this.#channel, encode({ from: this.#id, seq: ++this.#sent, message }))
 	}
 
 	#receive(payload: string): unknown {
@@ -119,13 +122,5 @@ export class EvRedisPubSub<T = unknown> {
 		if (this.#heard.size <= 1000) return
 		const [oldest] = this.#heard.keys()
 		if (oldest !== undefined) this.#heard.delete(oldest)
-	}
-
-	readonly #report = (error: unknown): void => {
-		try {
-			this.#onError(error)
-		} catch {
-			// There is nobody left to tell.
-		}
 	}
 }

@@ -1,7 +1,8 @@
+import { EvClosedError, EvUnavailableError } from '@evstream/core'
 import type { Redis } from 'ioredis'
-import { backOff, closeConnection } from './connections.js'
+import { afterReading } from './after-reading.js'
+import { backOff, bytesReceived, closeConnection } from './connections.js'
 import { outsideContext } from './context.js'
-import { EvClosedError, EvUnavailableError } from './errors.js'
 import { Outage } from './outage.js'
 import { Subscription } from './subscription.js'
 
@@ -15,15 +16,24 @@ export interface Probe {
 	ready(): boolean
 	/** Publishes the token to the channel. */
 	send(token: string): void
-	/** The token did not come back. */
-	failed(): void
+	/** Redis has taken the token that was sent last. If not, a missing echo says nothing about the subscriber. */
+	taken(): boolean
 }
+
+/**
+ * How many timeouts a connection may take for one step while data keeps arriving on it. Redis itself cuts a subscriber
+ * whose link is too slow, by default after 60 s.
+ */
+const MOST_TIMEOUTS = 15
 
 /** What a subscriber needs, and whom it tells. */
 export interface SubscriberHost {
 	/** A new connection that does not reconnect by itself, or `undefined` if none can be made now. */
 	open(): Redis | undefined
-	/** Milliseconds for each of: connect, subscribe to everything, bring back a probe. */
+	/**
+	 * Milliseconds for each of: connect, subscribe to everything, bring back a probe. A step takes longer, within a
+	 * bound, while data arrives: a burst behind a slow link is life.
+	 */
 	readonly timeout: number
 	readonly probe: Probe | undefined
 	onError(error: unknown): void
@@ -52,6 +62,7 @@ export class Subscriber {
 	#isLost = false
 	#probe: { token: string; sentAt: number } | undefined
 	#probes = 0
+	#messages = 0
 
 	reconnects = 0
 	probeRoundTripMs = 0
@@ -89,7 +100,7 @@ export class Subscriber {
 
 	async close(): Promise<void> {
 		this.#phase = 'closed'
-		clearTimeout(this.#timer)
+		this.#stopTimer()
 		const redis = this.#redis
 		this.#redis = undefined
 		for (const subscription of this.#channels.values())
@@ -180,32 +191,37 @@ export class Subscriber {
 	}
 
 	#deliver(channel: string, payload: string): void {
+		this.#messages++
 		if (channel === this.#host.probe?.channel) this.#echo(payload)
 		else this.#channels.get(channel)?.deliver(payload, this.#host.onError)
 	}
 
 	#scheduleProbe(): void {
 		if (this.#host.probe) this.#after(this.#host.probe.interval, this.#sendProbe)
-		else clearTimeout(this.#timer)
+		else this.#stopTimer()
 	}
 
 	readonly #sendProbe = (): void => {
 		const { probe, timeout } = this.#host
+		const redis = this.#redis
 		this.#probe = undefined
-		if (!probe || this.channels === 0) return
+		if (!probe || !redis || this.channels === 0) return
 		if (!probe.ready()) {
 			this.#scheduleProbe()
 			return
 		}
-		const sent = { token: String(++this.#probes), sentAt: performance.now() }
-		this.#probe = sent
-		probe.send(sent.token)
-		this.#after(timeout, () => {
-			// After a blocked event loop the echo may be here but unread: one turn to read it.
-			setImmediate(() => {
-				if (this.#probe !== sent || this.#phase !== 'up') return
-				probe.failed()
-				this.#replace(new EvUnavailableError(`Redis delivered nothing for ${timeout} ms; connecting anew.`))
+		this.#probe = { token: String(++this.#probes), sentAt: performance.now() }
+		const before = this.#received()
+		probe.send(this.#probe.token)
+		this.#after(timeout / 2, () => {
+			// Redis may get nothing from this instance. The subscriber can still be asked on its own connection.
+			if (!probe.taken()) outsideContext(() => redis.ping().catch(() => {}))
+			this.#waitFor(timeout / 2, before, () => {
+				if (!probe.taken() && this.#received() !== before) this.#scheduleProbe()
+				else
+					this.#replace(
+						new EvUnavailableError(`Redis delivered nothing for ${timeout} ms; connecting again.`),
+					)
 			})
 		})
 	}
@@ -219,12 +235,28 @@ export class Subscriber {
 
 	/** Gives the current connection `timeout` ms to get to the next phase. */
 	#expect(what: string): void {
-		this.#after(this.#host.timeout, () =>
-			this.#replace(
-				new EvUnavailableError(`Redis let no subscriber ${what} within ${this.#host.timeout} ms.`),
-			),
+		const { timeout } = this.#host
+		this.#waitFor(timeout, this.#received(), () =>
+			this.#replace(new EvUnavailableError(`Redis let no subscriber ${what} within ${timeout} ms.`)),
 		)
 	}
+
+	/** Runs `overdue` after `ms`, or after the first `timeout` in which nothing arrived, but not later than the bound. */
+	#waitFor(ms: number, before: number, overdue: () => void, timeouts = 1): void {
+		this.#after(ms, () => {
+			const timer = this.#timer
+			afterReading(this.#received, () => {
+				// What was read may have been what this waited for.
+				if (this.#timer !== timer) return
+				const received = this.#received()
+				if (received === before || timeouts >= MOST_TIMEOUTS) overdue()
+				else this.#waitFor(this.#host.timeout, received, overdue, timeouts + 1)
+			})
+		})
+	}
+
+	/** Changes with everything that arrives on the current connection. */
+	readonly #received = (): number => this.#messages + (this.#redis ? bytesReceived(this.#redis) : 0)
 
 	#replace(error: unknown): void {
 		this.#outage.report(error)
@@ -247,7 +279,12 @@ export class Subscriber {
 		this.#host.onLost()
 	}
 
-	/** Sets the one timer. It never keeps the process alive. */
+	#stopTimer(): void {
+		clearTimeout(this.#timer)
+		this.#timer = undefined
+	}
+
+	/** Sets the one timer, in place of the one before. It never keeps the process alive. */
 	#after(ms: number, run: () => void): void {
 		clearTimeout(this.#timer)
 		this.#timer = setTimeout(run, ms)

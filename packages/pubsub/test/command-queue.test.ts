@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { Redis } from 'ioredis'
 import { beforeEach, describe, expect, it, vi } from 'vitest'
-import { CommandQueue } from '../src/command-queue.js'
+import { queueOn } from './queue-on.js'
 
 /** As much of a client as a queue uses. */
 class FakeClient extends EventEmitter {
@@ -13,14 +13,17 @@ class FakeClient extends EventEmitter {
 	}
 }
 
+/** What is given to read answers that are already there, in ms of the fake clock. */
+const TURN = 1
+
 /** Commands that the test answers, in the order in which they were sent. */
 function setUp({ retryReadOnly = false, limit = 10 } = {}) {
 	const client = new FakeClient()
 	// It offers what the queue calls.
-	const queue = new CommandQueue(client as unknown as Redis, retryReadOnly, limit)
+	const { queue, lane } = queueOn(client as unknown as Redis, { owned: retryReadOnly, limit })
 	const sent: { name: string; answer: (value: string) => void; fail: (error: Error) => void }[] = []
 	const run = (name: string, deadlineMs = 1_000): Promise<string> =>
-		queue.run(() => new Promise((answer, fail) => sent.push({ name, answer, fail })), deadlineMs)
+		lane.run(() => new Promise((answer, fail) => sent.push({ name, answer, fail })), deadlineMs)
 	return { client, queue, sent, run, names: () => sent.map(({ name }) => name) }
 }
 
@@ -60,21 +63,24 @@ describe('CommandQueue', () => {
 		await expect(failed).rejects.toThrow('ERR')
 		expect(queue.pending).toBe(1)
 		const late = expect(waiting).rejects.toThrow('Redis could not be reached within 50 ms.')
-		await vi.advanceTimersByTimeAsync(50)
+		await vi.advanceTimersByTimeAsync(50 + TURN)
 		await late
 		expect(queue.pending).toBe(0)
-		expect(vi.getTimerCount()).toBe(0)
 		client.become('ready')
 		expect(sent).toHaveLength(2)
 		void run('e')
 		expect(queue.pending).toBe(1)
+		sent[2]?.answer('E')
+		// The watch over answers stops by itself when none is due.
+		await vi.advanceTimersByTimeAsync(60_000)
+		expect(vi.getTimerCount()).toBe(0)
 	})
 
 	it('says of a command that was sent that it was not answered, and takes its late answer for nothing', async () => {
 		const { queue, run, sent } = setUp({ retryReadOnly: true })
 		const command = run('a', 50)
 		const late = expect(command).rejects.toThrow('Redis did not answer within 50 ms.')
-		await vi.advanceTimersByTimeAsync(50)
+		await vi.advanceTimersByTimeAsync(50 + TURN)
 		await late
 		expect(queue.pending).toBe(0)
 		// A command whose caller was told that it failed must not be run again.
@@ -91,7 +97,7 @@ describe('CommandQueue', () => {
 		client.become('ready')
 		expect(names()).toEqual(['a', 'a'])
 		const late = expect(command).rejects.toThrow('did not answer within 100 ms')
-		await vi.advanceTimersByTimeAsync(40)
+		await vi.advanceTimersByTimeAsync(40 + TURN)
 		await late
 		const other = setUp()
 		const refused = other.run('b')
@@ -99,27 +105,110 @@ describe('CommandQueue', () => {
 		await expect(refused).rejects.toThrow('READONLY')
 	})
 
-	it('tells a lost connection by EV_UNAVAILABLE, and leaves an answer of Redis as it is', async () => {
-		const { run, sent } = setUp()
+	it('runs again, in order, what a lost connection left without an answer, but not after its deadline', async () => {
 		const lost = ['MaxRetriesPerRequestError', 'AbortError', 'ClusterAllFailedError'].map((name) =>
 			Object.assign(new Error('lost'), { name }),
 		)
-		for (const error of [new Error('Connection is closed.'), ...lost]) {
-			const command = run('a')
-			sent.at(-1)?.fail(error)
-			await expect(command).rejects.toMatchObject({ code: 'EV_UNAVAILABLE', cause: error })
+		const redirected = new Error('Too many Cluster redirections. Last error: Error: Connection is closed.')
+		for (const error of [new Error('Connection is closed.'), redirected, ...lost]) {
+			const { client, run, sent, names } = setUp()
+			const commands = [run('a'), run('b'), run('short', 100)]
+			const late = expect(commands[2]).rejects.toThrow('Redis could not be reached within 100 ms.')
+			client.status = 'reconnecting'
+			// It is called before the client has failed what it had.
+			commands.push(run('c'))
+			for (const { fail } of [...sent]) fail(error)
+			await vi.advanceTimersByTimeAsync(150)
+			await late
+			client.become('ready')
+			expect(names()).toEqual(['a', 'b', 'short', 'a', 'b', 'c'])
+			for (const { name, answer } of sent.slice(3)) answer(name)
+			expect(await Promise.all([commands[0], commands[1], commands[3]])).toEqual(['a', 'b', 'c'])
 		}
+	})
+
+	it('runs again at the next connection what the client neither fails nor sends again itself', async () => {
+		const { client, run, sent, names } = setUp({ retryReadOnly: true })
+		const commands = [run('a'), run('b')]
+		client.become('reconnecting')
+		client.emit('close')
+		void run('c')
+		client.become('ready')
+		expect(names()).toEqual(['a', 'b', 'a', 'b', 'c'])
+		// What becomes of the first attempt does not count any more.
+		sent[0]?.fail(new Error('ERR'))
+		sent[1]?.answer('of the connection before')
+		sent[2]?.answer('A')
+		sent[3]?.answer('B')
+		expect(await Promise.all(commands)).toEqual(['A', 'B'])
+	})
+
+	it('tries again on the same connection if the client stays ready, as a Cluster does', async () => {
+		const { run, sent, names } = setUp()
+		const command = run('a')
+		sent[0]?.fail(Object.assign(new Error('lost'), { name: 'ClusterAllFailedError' }))
+		await vi.advanceTimersByTimeAsync(100)
+		expect(names()).toEqual(['a'])
+		await vi.advanceTimersByTimeAsync(200)
+		expect(names()).toEqual(['a', 'a'])
+		sent[1]?.answer('A')
+		expect(await command).toBe('A')
+	})
+
+	it('leaves an answer of Redis as it is', async () => {
+		const { run, sent } = setUp()
 		const command = run('a')
 		const error = new Error('WRONGTYPE')
 		sent.at(-1)?.fail(error)
 		await expect(command).rejects.toBe(error)
 	})
 
-	it('refuses at once when the client does not reconnect', async () => {
-		const { client, run, queue } = setUp()
+	it('refuses with EV_CLOSED, at once, what was called before and after the client was closed', async () => {
+		const { client, run, queue, sent } = setUp()
+		const running = expect(run('a')).rejects.toMatchObject({ code: 'EV_CLOSED' })
+		client.status = 'reconnecting'
+		const waiting = expect(run('b')).rejects.toMatchObject({ code: 'EV_CLOSED' })
 		client.status = 'end'
-		await expect(run('a')).rejects.toMatchObject({ code: 'EV_UNAVAILABLE' })
+		client.emit('end')
+		await waiting
+		sent[0]?.fail(new Error('Connection is closed.'))
+		await running
+		await expect(run('c')).rejects.toThrow('The Redis client is closed.')
 		expect(queue.pending).toBe(0)
+		expect(vi.getTimerCount()).toBe(0)
+	})
+
+	it('reads the answers that are there before it refuses, as after the process was frozen', async () => {
+		const { run, sent } = setUp()
+		const commands = [run('a', 50), run('b', 50)]
+		await vi.advanceTimersByTimeAsync(50)
+		for (const { name, answer } of sent) answer(name)
+		expect(await Promise.all(commands)).toEqual(['a', 'b'])
+	})
+
+	it('starts what waits in slices, one of each lane in turn', async () => {
+		const { client, queue, names, run, sent } = setUp({ limit: 2_000 })
+		const other = queue.lane(10)
+		client.become('reconnecting')
+		for (let n = 0; n < 1_000; n++) void run('many')
+		void other.run(() => new Promise((answer, fail) => sent.push({ name: 'one', answer, fail })), 1_000)
+		client.become('ready')
+		expect(names().slice(0, 3)).toEqual(['many', 'one', 'many'])
+		expect(sent.length).toBeLessThan(300)
+		void run('later')
+		await vi.advanceTimersByTimeAsync(10)
+		expect(sent).toHaveLength(1_002)
+		expect(names().at(-1)).toBe('later')
+	})
+
+	it('refuses in one lane only what is over the limit of that lane', async () => {
+		const { client, queue, run } = setUp({ limit: 1 })
+		client.become('reconnecting')
+		void run('a')
+		await expect(run('b')).rejects.toThrow('1 commands already wait for an answer of Redis.')
+		const other = queue.lane(1)
+		void other.run(async () => 'c', 1_000)
+		expect([other.pending, queue.pending]).toEqual([1, 2])
 	})
 })
 
@@ -145,7 +234,7 @@ describe('CommandQueue.close', () => {
 		const overdue = expect(run('b', 50)).rejects.toMatchObject({ code: 'EV_UNAVAILABLE' })
 		const closing = queue.close(60_000)
 		sent[0]?.fail(new Error('ERR'))
-		await vi.advanceTimersByTimeAsync(50)
+		await vi.advanceTimersByTimeAsync(50 + TURN)
 		await closing
 		await Promise.all([failing, overdue])
 		expect(vi.getTimerCount()).toBe(0)

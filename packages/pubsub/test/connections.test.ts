@@ -1,8 +1,8 @@
 import { Redis } from 'ioredis'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import { CommandQueue } from '../src/command-queue.js'
 import { backOff, closeConnection, connectTo } from '../src/connections.js'
 import { FakeRedis, makeSubscriber } from './fake-redis.js'
+import { queueOn } from './queue-on.js'
 
 /** Where nothing listens. */
 const NOWHERE = { host: '127.0.0.1', port: 1 }
@@ -65,15 +65,18 @@ describe('a connection that is made here', () => {
 			keyPrefix: 'k:',
 			connectionName: 'name',
 			disconnectTimeout: 50,
-			maxRetriesPerRequest: null,
+			autoResendUnfulfilledCommands: false,
+			maxRetriesPerRequest: 0,
 			replyMapping: 'legacy',
-			socketTimeout: 700,
+			socketTimeout: undefined,
+			stringNumbers: false,
 		})
 		expect(client.options.retryStrategy?.(1)).toBeGreaterThanOrEqual(50)
 		expect(client.options.reconnectOnError?.(new Error('READONLY'))).toBe(true)
 		expect(client.options.reconnectOnError?.(new Error('WRONGTYPE'))).toBe(false)
+		expect(connectTo(given, 'name', 700).answerTimeout).toBe(700)
 		const patient = connectTo({ ...given, socketTimeout: 9_000 }, 'name', 700)
-		expect(patient.client.options).toMatchObject({ socketTimeout: 9_000 })
+		expect(patient.answerTimeout).toBe(9_000)
 	})
 
 	it('and waits for its first use may fail without an unhandled rejection', async () => {
@@ -82,8 +85,8 @@ describe('a connection that is made here', () => {
 		onTestFinished(() => void process.off('unhandledRejection', unhandled))
 		const { client } = connectTo({ ...NOWHERE, lazyConnect: true }, 'name', 700)
 		client.on('error', () => {})
-		const queue = new CommandQueue(client, true, 10)
-		const command = queue.run(async () => 1, 60_000)
+		const { queue, lane } = queueOn(client, { owned: true })
+		const command = lane.run(async () => 1, 60_000)
 		expect(client.status).not.toBe('wait')
 		await vi.waitUntil(() => client.status === 'reconnecting')
 		const refused = expect(command).rejects.toMatchObject({ code: 'EV_CLOSED' })
@@ -154,8 +157,8 @@ describe('no timer keeps the process alive', () => {
 		const timers = vi.spyOn(globalThis, 'setTimeout')
 		onTestFinished(() => timers.mockRestore())
 		const redis = new FakeRedis()
-		const queue = new CommandQueue(redis.asClient(), false, 10)
-		const refused = expect(queue.run(async () => 1, 60_000)).rejects.toMatchObject({ code: 'EV_CLOSED' })
+		const { queue, lane } = queueOn(redis.asClient())
+		const refused = expect(lane.run(async () => 1, 60_000)).rejects.toMatchObject({ code: 'EV_CLOSED' })
 		const { subscriber } = makeSubscriber()
 		subscriber.subscribe('a', () => {}).catch(() => {})
 		expect(timers.mock.results).toHaveLength(2)

@@ -14,6 +14,9 @@ export class FakeRedis extends EventEmitter {
 	/** SUBSCRIBEs without an answer, by channel. */
 	readonly asked: Map<string, Asked> = new Map()
 	readonly unsubscribed: string[] = []
+	/** What has arrived on its socket. */
+	readonly stream: { bytesRead: number } = { bytesRead: 0 }
+	pings = 0
 
 	subscribe(channel: string): Promise<void> {
 		return new Promise((resolve, reject) => {
@@ -24,6 +27,10 @@ export class FakeRedis extends EventEmitter {
 
 	async unsubscribe(channel: string): Promise<void> {
 		this.unsubscribed.push(channel)
+	}
+
+	async ping(): Promise<void> {
+		this.pings++
 	}
 
 	disconnect(): void {
@@ -56,7 +63,7 @@ export class FakeRedis extends EventEmitter {
 
 export interface FakeProbe extends Probe {
 	readonly sent: string[]
-	failures: number
+	isTaken: boolean
 	isReady: boolean
 }
 
@@ -66,7 +73,7 @@ export function fakeProbe(interval: number): FakeProbe {
 		interval,
 		channel: 'probe',
 		sent: [],
-		failures: 0,
+		isTaken: true,
 		isReady: true,
 		ready() {
 			return this.isReady
@@ -74,8 +81,8 @@ export function fakeProbe(interval: number): FakeProbe {
 		send(token) {
 			this.sent.push(token)
 		},
-		failed() {
-			this.failures++
+		taken() {
+			return this.isTaken
 		},
 	}
 }

@@ -127,7 +127,7 @@ test('a half-open subscriber is replaced although its socket looks alive', async
 	// Commands went through all the time: their connection stays.
 	expect(closed).toBe(0)
 	expect(errors.map(String)).toContain(
-		'EvUnavailableError: Redis delivered nothing for 150 ms; connecting anew.',
+		'EvUnavailableError: Redis delivered nothing for 150 ms; connecting again.',
 	)
 	await check()
 })

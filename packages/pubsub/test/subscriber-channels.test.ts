@@ -218,7 +218,7 @@ describe('a channel whose connection was lost', () => {
 		// A peer that does not close: it takes a while until the socket is destroyed.
 		old.disconnect = () => {}
 		old.ready()
-		await vi.advanceTimersByTimeAsync(5_000)
+		await vi.advanceTimersByTimeAsync(5_001)
 		old.asked.get('a')?.refuse(new Error('NOPERM'))
 		await vi.advanceTimersByTimeAsync(PAUSE)
 		await connections[1]?.up()

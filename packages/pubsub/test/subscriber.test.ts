@@ -146,7 +146,7 @@ describe('a connection that makes no progress', () => {
 	it('is replaced when it does not connect, or does not confirm, in time', async () => {
 		const { connections, errors, subscriber } = makeSubscriber()
 		const subscribed = subscriber.subscribe('a', () => {})
-		await vi.advanceTimersByTimeAsync(5_000)
+		await vi.advanceTimersByTimeAsync(5_001)
 		expect(errors.map(String)).toEqual([
 			'EvUnavailableError: Redis let no subscriber connect within 5000 ms.',
 		])
@@ -156,7 +156,7 @@ describe('a connection that makes no progress', () => {
 		connections[1]?.ready()
 		await vi.advanceTimersByTimeAsync(4_990)
 		expect(connections[1]?.status).toBe('ready')
-		await vi.advanceTimersByTimeAsync(10)
+		await vi.advanceTimersByTimeAsync(11)
 		expect(errors.map(String).slice(1)).toEqual([
 			'EvUnavailableError: Redis let no subscriber subscribe within 5000 ms.',
 		])

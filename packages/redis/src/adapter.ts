@@ -1,10 +1,11 @@
-import type {
-	ChannelLog,
-	EvAdapter,
-	EvStateAdapter,
-	LogOptions,
-	LogReceiver,
-	StateStore,
+import {
+	type ChannelLog,
+	type EvAdapter,
+	type EvStateAdapter,
+	type LogOptions,
+	type LogReceiver,
+	type StateStore,
+	safeOnError,
 } from '@evstream/core'
 import { RedisBus, type RedisSource } from '@evstream/pubsub'
 import { keepContext, outsideContext } from './context.js'
@@ -53,13 +54,15 @@ export class EvRedisAdapter implements EvAdapter, EvStateAdapter {
 	 */
 	constructor(source?: RedisSource, options: EvRedisAdapterOptions = {}) {
 		const { namespace = 'evstream', deadline = 5000, probe } = options
-		const { onError: report = warn } = options
-		if (typeof report !== 'function') throw new TypeError('onError must be a function.')
-		const onError = report === warn ? warn : keepContext(report)
+		const { onError: report } = options
+		if (report !== undefined && typeof report !== 'function') {
+			throw new TypeError('onError must be a function.')
+		}
+		const onError = safeOnError(report && keepContext(report))
 		// Checked before anything connects.
 		const { tag } = new RedisNames(namespace, '')
 		this.#bus = outsideContext(() => new RedisBus(source, { name: tag, onError, deadline, probe }))
-		this.#names = new RedisNames(namespace, this.#bus.keyPrefix)
+		this.#names = new RedisNames(namespace, this.#bus.keyPrefix, this.#bus.database)
 		this.#deadline = deadline
 		this.states = outsideContext(() => new RedisStateStore(this.#bus, this.#names, deadline, onError))
 	}
@@ -74,7 +77,9 @@ export class EvRedisAdapter implements EvAdapter, EvStateAdapter {
 		return log
 	}
 
-	/** `true` while commands go through and what is published is known to arrive. */
+	/**
+	 * `true` while commands are answered, Redis does not refuse all writes, and what is published is known to arrive.
+	 */
 	get healthy(): boolean {
 		return this.#bus.healthy
 	}
@@ -93,12 +98,11 @@ export class EvRedisAdapter implements EvAdapter, EvStateAdapter {
 		return { ...this.#bus.stats(), ...logs }
 	}
 
-	/** Closes the connections it made. Close the states first: what still waits is rejected. Idempotent. */
+	/**
+	 * Closes the connections it made. Close the managers and states first: what still waits is rejected at once with
+	 * `EV_CLOSED`. Idempotent.
+	 */
 	close(): Promise<void> {
 		return this.#bus.close()
 	}
-}
-
-function warn(error: unknown): void {
-	process.emitWarning(error instanceof Error ? error : String(error))
 }

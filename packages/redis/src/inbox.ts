@@ -1,4 +1,5 @@
 import type { LogEntry, LogPosition, LogReceiver } from '@evstream/core'
+import { Outage } from '@evstream/pubsub'
 import { isComplete, type LogRead, merge, type ReadFrom, type ReadLog } from './log-reader.js'
 
 /** Where the instance stands on a channel: the last `seq` it delivered, or the highest it saw while it was opening. */
@@ -36,6 +37,8 @@ export class Inbox {
 	readonly counters: InboxCounters = { received: 0, repairedHoles: 0, resets: 0 }
 	readonly #receiver: LogReceiver
 	readonly #readLog: ReadLog
+	/** Of repairs, which try again until the log can be read. */
+	readonly #outage: Outage
 	readonly #channels = new Map<string, Tracked>()
 	#epoch: string | undefined
 	/** Entries that wait while `#paused`. */
@@ -51,6 +54,7 @@ export class Inbox {
 	constructor(receiver: LogReceiver, readLog: ReadLog) {
 		this.#receiver = receiver
 		this.#readLog = readLog
+		this.#outage = new Outage((error) => receiver.error(error))
 	}
 
 	/** The channel is being subscribed: its entries may arrive from now on. */
@@ -146,12 +150,13 @@ export class Inbox {
 		this.#fill(run).then(
 			(finished) => {
 				if (!finished || this.#running !== run) return
+				this.#outage.over()
 				this.#paused = undefined
 				this.#drain()
 			},
 			(error: unknown) => {
 				if (this.#running !== run || this.#closed) return
-				this.#receiver.error(error)
+				this.#outage.report(error)
 				this.#retry = setTimeout(() => this.#repair(), RETRY).unref()
 			},
 		)

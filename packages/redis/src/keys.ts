@@ -23,14 +23,17 @@ export class RedisNames {
 	/** `{namespace}` */
 	readonly tag: string
 	readonly #keyPrefix: string
+	/** `{namespace}:<database>`: Pub/Sub crosses databases, and keys do not. */
+	readonly #channelTag: string
 
 	/** @throws TypeError if the namespace is empty, has braces, spaces or control characters. */
-	constructor(namespace: string, keyPrefix: string) {
+	constructor(namespace: string, keyPrefix: string, database = 0) {
 		if (typeof namespace !== 'string' || !/^[^{}\s\p{Cc}]+$/u.test(namespace)) {
 			throw new TypeError('namespace must be a string without braces, spaces and control characters.')
 		}
 		this.tag = `{${namespace}}`
 		this.#keyPrefix = keyPrefix
+		this.#channelTag = `${this.tag}:${database}`
 	}
 
 	/** A channel's name as Redis knows it, for `PUBLISH` in a script. */
@@ -65,12 +68,12 @@ export class RedisNames {
 
 	/** Channel: `<version> <stamp> <value>` for each commit, `gone` for a removal. */
 	stateChannel(name: string): string {
-		return `${this.tag}:state:${name}`
+		return `${this.#channelTag}:state:${name}`
 	}
 
 	/** Channel: any payload, whenever the list changed. */
 	get listChannel(): string {
-		return `${this.tag}:states`
+		return `${this.#channelTag}:states`
 	}
 
 	/** Hash: the log's epoch and counter, and what tells a server that lost data from one that did not. */
@@ -95,11 +98,11 @@ export class RedisNames {
 
 	/** Channel: the messages of a channel, each behind a line `<epoch> <seq> <prev> <lengths>`. */
 	messageChannel(name: string): string {
-		return `${this.tag}:channel:${name}`
+		return `${this.#channelTag}:channel:${name}`
 	}
 
 	/** Channel: messages for single streams of one instance. */
 	directChannel(instance: string): string {
-		return `${this.tag}:direct:${instance}`
+		return `${this.#channelTag}:direct:${instance}`
 	}
 }

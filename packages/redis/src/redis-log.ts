@@ -11,7 +11,7 @@ import {
 	type LogRetention,
 	type LogStart,
 } from '@evstream/core'
-import type { RedisBus } from '@evstream/pubsub'
+import { Outage, type RedisBus, type RedisCommands } from '@evstream/pubsub'
 import { outsideContext } from './context.js'
 import { Inbox } from './inbox.js'
 import type { RedisNames } from './keys.js'
@@ -37,6 +37,9 @@ const LONGEST = 1e13
 /** How long it waits after a failed read before it tries again, in ms. */
 const RETRY = 250
 
+/** The most reads and batches that may be without an answer at a time. */
+const PENDING = 10_000
+
 /** What a log has counted. */
 export interface RedisLogCounters {
 	published: number
@@ -49,6 +52,8 @@ export interface RedisLogCounters {
 /** The channel log of all instances on one Redis. */
 export class RedisLog implements ChannelLog {
 	readonly #bus: RedisBus
+	readonly #commands: RedisCommands
+	readonly #outage: Outage
 	readonly #names: RedisNames
 	readonly #receiver: LogReceiver
 	readonly #options: LogOptions
@@ -75,6 +80,8 @@ export class RedisLog implements ChannelLog {
 		onClose: () => void,
 	) {
 		this.#bus = bus
+		this.#commands = bus.commands({ limit: PENDING })
+		this.#outage = new Outage((error) => receiver.error(error))
 		this.#names = names
 		this.#receiver = receiver
 		this.#options = options
@@ -84,15 +91,14 @@ export class RedisLog implements ChannelLog {
 		this.#inbox = new Inbox(receiver, (channels, limit) => this.#read(channels, limit))
 		this.#outbox = new Outbox(
 			{
-				ready: () => bus.client.status === 'ready',
+				ready: () => !bus.waits,
 				publish: (batch, left) => this.#publish(batch, left),
 			},
 			deadlineMs,
 		)
 		const wake = (): void => this.#outbox.wake()
-		bus.client.on('ready', wake)
 		this.#undo = [
-			() => bus.client.off('ready', wake),
+			bus.onResume(wake),
 			bus.onLost(() => this.#inbox.lost()),
 			bus.onRestored(() => this.#inbox.restored()),
 		]
@@ -168,11 +174,13 @@ export class RedisLog implements ChannelLog {
 			await nextTurn()
 			this.#nextHead = undefined
 			try {
-				return (await this.#read([], 1)).head
+				const { head } = await this.#read([], 1)
+				this.#outage.over()
+				return head
 			} catch (error) {
 				if (this.#closed) throw new EvClosedError('The log')
 				if (!(error instanceof EvUnavailableError)) throw error
-				this.#receiver.error(error)
+				this.#outage.report(error)
 				await sleep(RETRY, undefined, { ref: false })
 			}
 		}
@@ -229,8 +237,8 @@ export class RedisLog implements ChannelLog {
 			}
 			messages.push(index, payload.length, except.length, except, payload)
 		}
-		const reply = await this.#bus
-			.command(
+		const reply = await this.#commands
+			.run(
 				(client) =>
 					runScript(
 						client,
@@ -255,8 +263,8 @@ export class RedisLog implements ChannelLog {
 
 	async #read(channels: readonly { name: string; from: ReadFrom }[], limit: number): Promise<LogRead> {
 		const names = this.#names
-		const reply = await this.#bus
-			.command((client) =>
+		const reply = await this.#commands
+			.run((client) =>
 				runScript(
 					client,
 					READ,

@@ -12,7 +12,7 @@ import {
 	type StoredState,
 	type Unwatch,
 } from '@evstream/core'
-import type { RedisBus } from '@evstream/pubsub'
+import type { RedisBus, RedisCommands } from '@evstream/pubsub'
 import { keepContext, outsideContext } from './context.js'
 import { EXPIRY, type RedisNames, SETTLING_MS } from './keys.js'
 import { defineScripts, runScript, type Script } from './script.js'
@@ -27,9 +27,13 @@ import {
 } from './state-scripts.js'
 import { publishedState, storedState } from './stored-state.js'
 
+/** The most commands that may be without an answer at a time: every state of a process checks its value after an outage. */
+const PENDING = 100_000
+
 /** The states of all instances on one Redis. The bus sees to deadlines and connections. */
 export class RedisStateStore implements StateStore {
 	readonly #bus: RedisBus
+	readonly #commands: RedisCommands
 	readonly #names: RedisNames
 	/** How long one command may take, in ms. */
 	readonly #deadline: number
@@ -39,6 +43,7 @@ export class RedisStateStore implements StateStore {
 
 	constructor(bus: RedisBus, names: RedisNames, deadline: number, onError: (error: unknown) => void) {
 		this.#bus = bus
+		this.#commands = bus.commands({ limit: PENDING })
 		this.#names = names
 		this.#deadline = deadline
 		this.#onError = onError
@@ -90,7 +95,9 @@ export class RedisStateStore implements StateStore {
 			],
 			within,
 		)
-		const [committed, ...fields] = items(reply)
+		const [outcome, ...fields] = items(reply)
+		// A client that was passed in may have `stringNumbers`.
+		const committed = Number(outcome)
 		if (committed === -1) {
 			throw unsent(
 				`The state "${name}" was lost and put back: it takes no changes until every instance had time to put back a newer one.`,
@@ -214,7 +221,7 @@ export class RedisStateStore implements StateStore {
 		let sent = false
 		try {
 			return await outsideContext(() =>
-				this.#bus.command(
+				this.#commands.run(
 					(client) => {
 						sent = true
 						return run(client)

@@ -36,7 +36,7 @@ describe('a log that is closed', () => {
 		await log.subscribe('a')
 		await log.subscribe('b')
 		expect(adapter.stats().channels).toBe(3)
-		expect(listeners()).toBe(1)
+		expect(listeners()).toBe(0)
 		log.close()
 		log.close()
 		expect(listeners()).toBe(0)

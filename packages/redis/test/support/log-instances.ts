@@ -38,7 +38,8 @@ export interface Instance {
 
 export interface InstanceOptions extends EvManagerOptions {
 	namespace?: string
-	redis?: RedisOptions
+	/** Options of the connection, or a client. */
+	redis?: Omit<RedisOptions, 'replyMapping'> | Redis
 	deadline?: number
 }
 
@@ -49,7 +50,7 @@ export async function startInstance(redis: TestRedis, options: InstanceOptions =
 	const onError = (error: unknown): void => void errors.push(error)
 	const proxy = await startTcpProxy({ host: redis.host, port: redis.port })
 	const adapter = new EvRedisAdapter(
-		{ host: '127.0.0.1', port: proxy.port, ...redisOptions },
+		redisOptions instanceof Redis ? redisOptions : { host: '127.0.0.1', port: proxy.port, ...redisOptions },
 		{ namespace, deadline, onError, probe: { interval: 100, timeout: 400 } },
 	)
 	const manager = new EvStreamManager({
