@@ -36,7 +36,7 @@ export interface Subscriber extends EvManagedStream {
 	channels: readonly Channel[]
 	/** Brings it to the end of the log; `undefined` while it is live on all its channels. */
 	replaying: Replaying | undefined
-	/** With history: the client was told that it stands here, and gets what comes later. */
+	/** The client was told that it stands here, and gets what comes later. Without history only by a reset. */
 	told: LogPosition | undefined
 	/** With history, of a client that came back: what else is known of what it has. */
 	past: Past | undefined
@@ -63,6 +63,8 @@ export interface Replaying {
 	positionOf(channel: Channel): LogPosition | undefined
 	/** A live entry of a channel it waits for. It may become a listener at this moment, and get it as one. */
 	live(entry: LogEntry): void
+	/** This instance has delivered more than it had. */
+	caughtUp(): void
 	/** Live entries of one of its channels up to `position` were lost. */
 	gap(position: LogPosition): void
 	/** Wants a channel too, with so many of its newest messages if the client came without a position. */

@@ -241,7 +241,24 @@ export class Hub implements LogReceiver, ReplayContext {
 		try {
 			this.#fanOut.flush()
 			for (const replaying of channel.replaying.values()) replaying.gap(position)
-			for (const stream of channel.listeners.values()) this.#reset(stream, position, reason)
+			// A log resets all channels at one position: one reset is enough for a stream that listens to many of them.
+			for (const stream of channel.listeners.values()) {
+				if (stream.told !== position) this.#reset(stream, position, reason)
+			}
+		} finally {
+			endWork()
+		}
+	}
+
+	caughtUp(position: LogPosition): void {
+		const { delivered } = this
+		if (delivered?.epoch === position.epoch && delivered.seq >= position.seq) return
+		beginWork()
+		try {
+			this.delivered = position
+			for (const channel of this.#channels.values()) {
+				for (const replaying of channel.replaying.values()) replaying.caughtUp()
+			}
 		} finally {
 			endWork()
 		}
@@ -339,10 +356,8 @@ export class Hub implements LogReceiver, ReplayContext {
 	#reset(stream: Subscriber, position: LogPosition | undefined, reason: ResetReason): void {
 		this.resets++
 		const known = this.ownsIds ? position : undefined
-		if (this.ownsIds) {
-			stream.told = known
-			restartAt(stream, known)
-		}
+		stream.told = position
+		if (this.ownsIds) restartAt(stream, known)
 		stream.writer.writeCorked(resetFrame(known, reason), now())
 	}
 

@@ -146,6 +146,10 @@ export class Replay implements Replaying, TickWork {
 		else if (this.#isAfter(entry)) this.#join()
 	}
 
+	caughtUp(): void {
+		if (this.#phase === 'settling' && covers(this.#context.delivered, this.#position)) this.#join()
+	}
+
 	gap(position: LogPosition): void {
 		if (this.#phase !== 'settling') this.#held.incomplete()
 		else if (!covers(this.#position, position)) {

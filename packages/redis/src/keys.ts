@@ -83,6 +83,11 @@ export class RedisNames {
 		return `${this.tag}:channels`
 	}
 
+	/** Hash: instance → the lowest `seq` it uses, and when it said so. Expires with the log. */
+	get instances(): string {
+		return `${this.tag}:instances`
+	}
+
 	/** Hash: the last batch a producer published, so that a second run of it changes nothing. Expires in minutes. */
 	producer(id: string): string {
 		return `${this.tag}:producer:${id}`

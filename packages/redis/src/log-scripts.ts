@@ -1,3 +1,4 @@
+import { READ } from './read-script.js'
 import type { Script } from './script.js'
 
 /*
@@ -17,7 +18,7 @@ import type { Script } from './script.js'
 const OPEN_LOG = `
 local function str(n) return string.format('%.0f', n) end
 
-local function openLog(log, channels, candidate, keep)
+local function openLog(log, channels, candidate, keep, instances)
   local m = redis.call('HMGET', log, 'epoch', 'seq', 'run', 'floor', 'cuts', 'mark', 'marked')
   local state = {
     epoch = m[1], seq = tonumber(m[2]) or 0, floor = tonumber(m[4]) or 0, cuts = m[5] or '',
@@ -43,8 +44,13 @@ local function openLog(log, channels, candidate, keep)
     state.epoch, state.cuts, changed = candidate, kept, true
   end
   if now - state.marked > keep then
-    state.floor = math.max(state.floor, state.mark)
-    redis.call('ZREMRANGEBYSCORE', channels, '-inf', str(state.mark))
+    local floor = state.mark
+    for _, used in ipairs(redis.call('HVALS', instances)) do
+      local lowest, at = string.match(used, '^(%d+) (%d+)$')
+      if lowest and now - tonumber(at) < 3600000 then floor = math.min(floor, tonumber(lowest)) end
+    end
+    state.floor = math.max(state.floor, floor)
+    redis.call('ZREMRANGEBYSCORE', channels, '-inf', str(state.floor))
     state.mark, state.marked, changed = state.seq, now, true
   end
   state.run, state.changed, state.keep, state.now = run, changed, keep, now
@@ -62,7 +68,7 @@ end
 /**
  * Appends a batch and publishes it.
  *
- * KEYS: log, channels, producer, a stream for each distinct channel.
+ * KEYS: log, channels, producer, instances, a stream for each distinct channel.
  * ARGV: batch number, epoch if one has to begin, keep (ms), number of distinct channels; for each of them its name,
  * its Pub/Sub channel, size, ttl (ms); for each message the number of its channel, the lengths of payload and except,
  * except, payload.
@@ -100,7 +106,7 @@ local before = redis.call('HMGET', KEYS[3], 'batch', 'result')
 -- A later batch stands there if this one was given up and is sent again behind its successor.
 if before[1] and tonumber(before[1]) >= tonumber(ARGV[1]) then return before[2] end
 
-local s = openLog(KEYS[1], KEYS[2], ARGV[2], tonumber(ARGV[3]))
+local s = openLog(KEYS[1], KEYS[2], ARGV[2], tonumber(ARGV[3]), KEYS[4])
 local count = tonumber(ARGV[4])
 local names, topics, sizes, ttls, last = {}, {}, {}, {}, {}
 for i = 1, count do
@@ -109,7 +115,7 @@ for i = 1, count do
   last[i] = tonumber(redis.call('ZSCORE', KEYS[2], names[i]))
   if not last[i] then
     -- Entries of a log that was lost must not be taken for this one's.
-    redis.call('DEL', KEYS[3 + i])
+    redis.call('DEL', KEYS[4 + i])
     last[i] = s.floor
   end
 end
@@ -121,7 +127,7 @@ for at = 5 + count * 4, #ARGV, 5 do
   local lengths, except, payload = ARGV[at + 1] .. ' ' .. ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   s.seq = s.seq + 1
   local seq, prev = str(s.seq), str(last[i])
-  append(KEYS[3 + i], sizes[i], seq .. '-' .. str(s.now), prev, payload, except)
+  append(KEYS[4 + i], sizes[i], seq .. '-' .. str(s.now), prev, payload, except)
   last[i] = s.seq
   if runChannel and runChannel ~= i then
     redis.call('PUBLISH', topics[runChannel], table.concat(run))
@@ -133,8 +139,8 @@ end
 
 for i = 1, count do
   redis.call('ZADD', KEYS[2], str(last[i]), names[i])
-  forgetOld(KEYS[3 + i], s.now - tonumber(ttls[i]))
-  redis.call('PEXPIRE', KEYS[3 + i], ttls[i])
+  forgetOld(KEYS[4 + i], s.now - tonumber(ttls[i]))
+  redis.call('PEXPIRE', KEYS[4 + i], ttls[i])
 end
 saveLog(KEYS[1], KEYS[2], s)
 local result = s.epoch .. ' ' .. str(first)
@@ -146,48 +152,24 @@ return result
 }
 
 /**
- * Reads the head of the log and entries of channels, at one moment.
+ * Keeps the log: begins an epoch if one has to begin, and says up to where an instance still needs it.
  *
- * KEYS: log, channels, a stream for each channel.
- * ARGV: epoch if one has to begin, keep (ms), the most entries of each channel; for each channel its name and either
- * the seq after which to read or "last:<n>".
- * Gives epoch, seq, floor, cuts, and for each channel { its last seq or false, entries { seq, prev, payload, except } }.
+ * KEYS: log, channels, instances.
+ * ARGV: epoch if one has to begin, keep (ms), instance, the lowest seq it uses or ''.
  */
-export const READ: Script = {
-	name: 'evstreamRead',
+export const KEEP: Script = {
+	name: 'evstreamKeep',
+	keys: 3,
 	lua: `${OPEN_LOG}
-local s = openLog(KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]))
-if s.changed then saveLog(KEYS[1], KEYS[2], s) end
-local limit = tonumber(ARGV[3])
-local reply = { s.epoch, str(s.seq), str(s.floor), s.cuts }
-for i = 3, #KEYS do
-  local at = 4 + (i - 3) * 2
-  local last = redis.call('ZSCORE', KEYS[2], ARGV[at])
-  local entries = {}
-  if last then
-    local newest = string.match(ARGV[at + 1], '^last:(%d+)$')
-    local found
-    if newest == '0' then
-      found = {}
-    elseif newest then
-      found = redis.pcall('XREVRANGE', KEYS[i], '+', '-', 'COUNT', math.min(tonumber(newest), limit))
-    elseif tonumber(ARGV[at + 1]) < tonumber(last) then
-      found = redis.pcall('XRANGE', KEYS[i], str(tonumber(ARGV[at + 1]) + 1) .. '-0', '+', 'COUNT', limit)
-    else
-      found = {}
-    end
-    -- Of a key that somebody spoilt there are no entries (an error has none): those who miss some are told.
-    for n, entry in ipairs(found) do
-      local fields = {}
-      for f = 1, #entry[2], 2 do fields[entry[2][f]] = entry[2][f + 1] end
-      entries[n] = { string.match(entry[1], '^%d+'), fields.v or '0', fields.p or '', fields.x or '' }
-    end
-  end
-  reply[#reply + 1] = { last, entries }
+local s = openLog(KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]), KEYS[3])
+saveLog(KEYS[1], KEYS[2], s)
+if ARGV[4] ~= '' then
+  redis.pcall('HSET', KEYS[3], ARGV[3], ARGV[4] .. ' ' .. str(s.now))
+  redis.pcall('PEXPIRE', KEYS[3], str(s.keep * 2))
 end
-return reply
+return s.epoch .. ' ' .. str(s.seq)
 `,
 }
 
 /** For {@link "script".defineScripts}. */
-export const LOG_SCRIPTS: readonly Script[] = [PUBLISH, READ]
+export const LOG_SCRIPTS: readonly Script[] = [PUBLISH, KEEP, READ]

@@ -15,14 +15,17 @@ import type { RedisBus } from '@evstream/pubsub'
 import { outsideContext } from './context.js'
 import { Inbox } from './inbox.js'
 import type { RedisNames } from './keys.js'
-import { type LogRead, parseRead, type ReadFrom, type ReadLog, readPage } from './log-reader.js'
-import { LOG_SCRIPTS, PUBLISH, READ } from './log-scripts.js'
+import { ErrorReport } from './error-report.js'
+import { readPage } from './log-reader.js'
+import type { LogReads, ReadBudget, ReadLane } from './log-reads.js'
+import { KEEP as KEEP_SCRIPT, LOG_SCRIPTS, PUBLISH } from './log-scripts.js'
 import { Outbox, type Outgoing } from './outbox.js'
 import { publishedEntries } from './published-entries.js'
+import { type LogRead, parseRead, type ReadLog, type ReadRequest } from './read-reply.js'
+import { READ } from './read-script.js'
 import { defineScripts, runScript } from './script.js'
+import { Verification } from './verification.js'
 
-/** The most entries of one channel that one read gives. */
-const PAGE = 1_000
 /** How long the log remembers that a channel existed, in ms: positions that clients keep longer are reset. */
 const KEEP = 3 * 86_400_000
 /** What is kept without history, to repair this instance's own holes. */
@@ -36,6 +39,8 @@ const MOST = 2 ** 31 - 1
 const LONGEST = 1e13
 /** How long it waits after a failed read before it tries again, in ms. */
 const RETRY = 250
+/** How often a read opens the log before it gives up. */
+const OPENINGS = 3
 
 /** What a log has counted. */
 export interface RedisLogCounters {
@@ -54,7 +59,11 @@ export class RedisLog implements ChannelLog {
 	readonly #options: LogOptions
 	readonly #deadline: number
 	readonly #onClose: () => void
+	readonly #reads: LogReads
 	readonly #inbox: Inbox
+	readonly #verification: Verification
+	/** Failed reads that will be tried again. */
+	readonly #report: ErrorReport
 	readonly #outbox: Outbox
 	readonly #producer = randomUUID()
 	readonly #undo: (() => void)[]
@@ -62,6 +71,8 @@ export class RedisLog implements ChannelLog {
 	readonly #subscriptions = new Map<string, Promise<() => void>>()
 	/** A read of the head that was not sent yet. */
 	#nextHead: Promise<LogPosition> | undefined
+	/** The log knows what this instance needs. */
+	#kept = false
 	#batch = 0
 	#published = 0
 	#closed = false
@@ -72,6 +83,7 @@ export class RedisLog implements ChannelLog {
 		receiver: LogReceiver,
 		options: LogOptions,
 		deadlineMs: number,
+		reads: LogReads,
 		onClose: () => void,
 	) {
 		this.#bus = bus
@@ -79,9 +91,17 @@ export class RedisLog implements ChannelLog {
 		this.#receiver = receiver
 		this.#options = options
 		this.#deadline = deadlineMs
+		this.#reads = reads
 		this.#onClose = onClose
 		defineScripts(bus.client, LOG_SCRIPTS)
-		this.#inbox = new Inbox(receiver, (channels, limit) => this.#read(channels, limit))
+		this.#report = new ErrorReport((error) => receiver.error(error))
+		const failed = (error: unknown): void => this.#report.failed(error)
+		this.#inbox = new Inbox(receiver, { read: this.#reader('repair'), ttl: (name) => this.#keptFor(name), failed })
+		this.#verification = new Verification(this.#inbox, {
+			keep: (lowest) => this.#keep(lowest),
+			read: this.#reader('watch'),
+			failed,
+		})
 		this.#outbox = new Outbox(
 			{
 				ready: () => bus.client.status === 'ready',
@@ -139,10 +159,12 @@ export class RedisLog implements ChannelLog {
 	}
 
 	read(channels: readonly string[], start: LogStart): Promise<LogPage> {
-		const { resumable, retention } = this.#options
-		const isKept = (channel: string): boolean => !resumable || retention(channel).size > 0
-		const readLog: ReadLog = (from, limit) => this.#read(from, limit)
-		return outsideContext(() => readPage(readLog, channels, start, PAGE, isKept))
+		return outsideContext(() => readPage(this.#reader('replay'), channels, start, (name) => this.#keptFor(name)))
+	}
+
+	/** Compares what was delivered with the log, as it does by itself every minute. */
+	verify(): Promise<void> {
+		return outsideContext(() => this.#verification.run())
 	}
 
 	async direct(streamId: string, payload: string): Promise<void> {
@@ -157,6 +179,7 @@ export class RedisLog implements ChannelLog {
 		this.#closed = true
 		for (const channel of [...this.#subscriptions.keys()]) this.unsubscribe(channel)
 		for (const undo of this.#undo) undo()
+		this.#verification.close()
 		this.#inbox.close()
 		this.#outbox.close()
 		this.#onClose()
@@ -164,18 +187,29 @@ export class RedisLog implements ChannelLog {
 
 	/** Where the log stands after now. Channels that are subscribed in one turn share it: there may be thousands. */
 	async #readHead(): Promise<LogPosition> {
+		const read = this.#reader('watch')
 		for (;;) {
 			await nextTurn()
 			this.#nextHead = undefined
 			try {
-				return (await this.#read([], 1)).head
+				const { head } = await read({ channels: [] })
+				await this.#keepFirst(head.seq)
+				return head
 			} catch (error) {
 				if (this.#closed) throw new EvClosedError('The log')
 				if (!(error instanceof EvUnavailableError)) throw error
-				this.#receiver.error(error)
+				this.#report.failed(error)
 				await sleep(RETRY, undefined, { ref: false })
 			}
 		}
+	}
+
+	/** Before the first channel is certain the log knows that this instance needs what comes after. */
+	async #keepFirst(seq: number): Promise<void> {
+		if (this.#kept) return
+		this.#kept = true
+		await this.#keep(seq).catch((error: unknown) => this.#report.failed(error))
+		this.#verification.start()
 	}
 
 	async #listenForDirect(): Promise<void> {
@@ -239,6 +273,7 @@ export class RedisLog implements ChannelLog {
 							names.log,
 							names.channels,
 							names.producer(this.#producer),
+							names.instances,
 							...[...numbers.keys()].map((name) => names.channel(name)),
 						],
 						[batchNumber, newEpoch(), keep, numbers.size, ...channels, ...messages],
@@ -253,31 +288,74 @@ export class RedisLog implements ChannelLog {
 		return { epoch, seq: Number(first) }
 	}
 
-	async #read(channels: readonly { name: string; from: ReadFrom }[], limit: number): Promise<LogRead> {
+	#reader(lane: ReadLane): ReadLog {
+		return (request) => this.#reads.run(lane, (budget) => this.#read(request, budget))
+	}
+
+	async #read(request: ReadRequest, budget: ReadBudget): Promise<LogRead> {
+		const { channels } = request
+		for (let opening = 0; opening < OPENINGS; opening++) {
+			const reply = await this.#bus.command((client) => this.#runRead(client, request, budget)).catch(rethrow)
+			const read = parseRead(
+				reply,
+				channels.map(({ name }) => name),
+			)
+			if (read !== undefined) {
+				this.#report.worked()
+				return read
+			}
+			// There is no log yet, or another server has to begin an epoch: a read does not write.
+			await this.#keep(undefined)
+		}
+		throw new EvUnavailableError('Redis has no log after it was opened.')
+	}
+
+	#runRead(client: RedisBus['client'], request: ReadRequest, { entries, bytes }: ReadBudget): Promise<unknown> {
+		const { channels, bound, maxBytes = bytes } = request
 		const names = this.#names
-		const reply = await this.#bus
+		const { epoch = '', seq = 0 } = this.#inbox.known ?? {}
+		return runScript(
+			client,
+			READ,
+			[names.log, names.channels, ...channels.map(({ name }) => names.channel(name))],
+			[
+				epoch,
+				seq,
+				'0',
+				entries,
+				Math.min(bytes, maxBytes),
+				bound ?? '',
+				...channels.flatMap(({ name, from, ttl }) => [
+					name,
+					typeof from === 'number' ? from : `last:${from.last}:${from.below ?? ''}`,
+					Math.ceil(ttl ?? 0),
+				]),
+			],
+		)
+	}
+
+	/** Keeps the log, and from forgetting what lies above `lowest`. `undefined`: what it said before stays. */
+	async #keep(lowest: number | undefined): Promise<void> {
+		const names = this.#names
+		await this.#bus
 			.command((client) =>
 				runScript(
 					client,
-					READ,
-					[names.log, names.channels, ...channels.map(({ name }) => names.channel(name))],
-					[
-						newEpoch(),
-						KEEP,
-						limit,
-						...channels.flatMap(({ name, from }) => [
-							name,
-							typeof from === 'number' ? from : `last:${from.last}`,
-						]),
-					],
+					KEEP_SCRIPT,
+					[names.log, names.channels, names.instances],
+					[newEpoch(), KEEP, this.#options.instance, lowest ?? ''],
 				),
 			)
 			.catch(rethrow)
-		return parseRead(
-			reply,
-			channels.map(({ name }) => name),
-			limit,
-		)
+	}
+
+	/** How long a channel is kept for clients, in ms; `undefined` if it is not. */
+	#keptFor(channel: string): number | undefined {
+		const { resumable, retention } = this.#options
+		const { size, ttl } = retention(channel)
+		if (!resumable || size === 0) return resumable ? undefined : 0
+		// One that is kept for ever has no oldest entry.
+		return ttl < LONGEST ? ttl : 0
 	}
 
 	#retention(channel: string): LogRetention {
