@@ -95,20 +95,24 @@ function channelRead(channel: string, epoch: string, reply: unknown): ChannelRea
 
 /** An entry of the stream: its id `<seq>-<time>`, and its fields. */
 function logEntry(channel: string, epoch: string, entry: unknown): LogEntry {
-	const [id, fields] = list(entry)
-	const all = list(fields)
-	const field = (name: string): unknown => {
-		for (let at = 0; at < all.length; at += 2) if (all[at] === name) return all[at + 1]
-		return undefined
+	const parts = list(entry)
+	const id = text(parts[0])
+	const fields = list(parts[1])
+	let prev: unknown = '0'
+	let payload: unknown = ''
+	let except: unknown = ''
+	for (let at = 0; at < fields.length; at += 2) {
+		if (fields[at] === 'v') prev = fields[at + 1]
+		else if (fields[at] === 'p') payload = fields[at + 1]
+		else if (fields[at] === 'x') except = fields[at + 1]
 	}
-	const key = text(id)
 	return {
 		channel,
 		epoch,
-		seq: number(key.slice(0, key.indexOf('-'))),
-		prev: number(field('v') ?? '0'),
-		payload: text(field('p') ?? ''),
-		except: text(field('x') ?? '') || undefined,
+		seq: number(id.slice(0, id.indexOf('-'))),
+		prev: number(prev),
+		payload: text(payload),
+		except: text(except) || undefined,
 	}
 }
 

@@ -32,8 +32,10 @@ end
  *
  * KEYS: log, channels, a stream for each channel.
  * ARGV: epoch and seq that the instance knows, '1' to check the server's identity, the most entries, the most bytes,
- * the seq up to which to read ('' for the head); for each channel its name, where to begin, and its ttl (ms, 0 for
- * any). It begins after a seq, or at its newest entries: "last:<n>:<seq>" are the n newest below seq ('' for all).
+ * the seq up to which to read ('' for the head), how many bytes of the key of a stream stand before the channel's name;
+ * "<from> <ttl, ms> " for each channel in one string, as hundreds of arguments cost more than what they ask for. ttl is
+ * 0 for any age, and from a seq after which to read, or the newest entries: "last:<n>:<seq>" are the n newest below seq
+ * ('' for all).
  *
  * Returns { '' } if the log has to be opened first (KEEP). Else epoch, seq, floor, cuts, and for each channel
  * { start, todo, up to, link, replies of XRANGE... }:
@@ -73,8 +75,8 @@ local function isOld(line, entry) return tonumber(string.match(entry[1], '%d+$')
 local function account(line, found)
   local length = 0
   for _, entry in ipairs(found) do
-    local fields = entry[2]
-    for at = 2, #fields, 2 do length = length + #fields[at] end
+    -- The payload, as PUBLISH writes it: the other fields are small.
+    length = length + #(entry[2][4] or '')
   end
   used, size = used + #found, size + length
   line.used, line.size = line.used + #found, line.size + length
@@ -135,16 +137,20 @@ local function seek(line, last, below)
 end
 
 local lines, heap, seeking = {}, {}, false
+local prefix, each = tonumber(ARGV[7]), string.gmatch(ARGV[8], '(%S+) (%d+)')
 for i = 3, #KEYS do
-  local at = 7 + (i - 3) * 3
-  local ttl = tonumber(ARGV[at + 2])
+  local from, wanted = each()
+  local ttl = tonumber(wanted)
+  local name = string.sub(KEYS[i], prefix + 1)
   local line = {
-    key = KEYS[i], last = tonumber(redis.call('ZSCORE', KEYS[2], ARGV[at])), used = 0, size = 0,
+    key = KEYS[i], last = tonumber(redis.call('ZSCORE', KEYS[2], name)), used = 0, size = 0,
     oldest = ttl > 0 and s.now - ttl or 0, replies = {}, todo = '',
   }
-  local last, below = string.match(ARGV[at + 1], '^last:(%d+):(%d*)$')
-  if last then seek(line, line.last and tonumber(last) or 0, tonumber(below))
-  else line.start = tonumber(ARGV[at + 1]) end
+  line.start = tonumber(from)
+  if not line.start then
+    local last, below = string.match(from, '^last:(%d+):(%d*)$')
+    seek(line, line.last and tonumber(last) or 0, tonumber(below))
+  end
   line.upTo = line.start
   seeking = seeking or line.todo ~= ''
   lines[#lines + 1] = line

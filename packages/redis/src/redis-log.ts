@@ -21,7 +21,7 @@ import type { LogReads, ReadBudget, ReadLane } from './log-reads.js'
 import { KEEP as KEEP_SCRIPT, LOG_SCRIPTS, PUBLISH } from './log-scripts.js'
 import { Outbox, type Outgoing } from './outbox.js'
 import { publishedEntries } from './published-entries.js'
-import { type LogRead, parseRead, type ReadLog, type ReadRequest } from './read-reply.js'
+import { type LogRead, parseRead, type ReadFrom, type ReadLog, type ReadRequest } from './read-reply.js'
 import { READ } from './read-script.js'
 import { defineScripts, runScript } from './script.js'
 import { Verification } from './verification.js'
@@ -325,11 +325,8 @@ export class RedisLog implements ChannelLog {
 				entries,
 				Math.min(bytes, maxBytes),
 				bound ?? '',
-				...channels.flatMap(({ name, from, ttl }) => [
-					name,
-					typeof from === 'number' ? from : `last:${from.last}:${from.below ?? ''}`,
-					Math.ceil(ttl ?? 0),
-				]),
+				Buffer.byteLength(names.published(names.channel(''))),
+				channels.map(({ from, ttl = 0 }) => `${formatFrom(from)} ${Math.ceil(ttl)} `).join(''),
 			],
 		)
 	}
@@ -365,6 +362,10 @@ export class RedisLog implements ChannelLog {
 		if (!resumable || size === 0) return REPAIR
 		return { size: Math.min(size, MOST), ttl: Math.min(ttl, LONGEST) }
 	}
+}
+
+function formatFrom(from: ReadFrom): string {
+	return typeof from === 'number' ? `${from}` : `last:${from.last}:${from.below ?? ''}`
 }
 
 /** Used if an epoch has to begin. */
