@@ -257,6 +257,8 @@ export class Hub implements LogReceiver, ReplayContext {
 		try {
 			this.delivered = position
 			for (const channel of this.#channels.values()) {
+				// A newcomer begins here, and not where the channel was subscribed days ago.
+				if (channel.since !== undefined && !(channel.since instanceof Promise)) channel.since = position
 				for (const replaying of channel.replaying.values()) replaying.caughtUp()
 			}
 		} finally {

@@ -1,4 +1,10 @@
-import { EvUnavailableError, type LogPage, type LogPosition, type LogStart, type ResetReason } from '@evstream/core'
+import {
+	EvUnavailableError,
+	type LogPage,
+	type LogPosition,
+	type LogStart,
+	type ResetReason,
+} from '@evstream/core'
 import { ChannelMerge } from './channel-merge.js'
 import type { LogRead, ReadLog } from './read-reply.js'
 import type { Wanted } from './read-slice.js'

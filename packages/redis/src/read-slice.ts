@@ -40,7 +40,17 @@ export class ReadSlice {
 	constructor(channels: readonly Wanted[]) {
 		this.#lines = channels.map(({ name, ttl, from, excused = false, has }) => {
 			const start = typeof from === 'number' ? from : has
-			return { name, ttl, from, start, last: start ?? 0, upTo: typeof from === 'number' ? from : -1, entries: [], excused, gap: false }
+			return {
+				name,
+				ttl,
+				from,
+				start,
+				last: start ?? 0,
+				upTo: typeof from === 'number' ? from : -1,
+				entries: [],
+				excused,
+				gap: false,
+			}
 		})
 		this.#advance()
 	}
@@ -89,7 +99,10 @@ export class ReadSlice {
 			line.excused = true
 		}
 		for (const entry of entries) {
-			if (entry.prev > line.last && !line.excused) return this.#lose(line, bound)
+			if (entry.prev > line.last && !line.excused) {
+				this.#lose(line, bound)
+				return
+			}
 			line.excused = false
 			line.last = entry.seq
 			line.entries.push(entry)

@@ -13,9 +13,9 @@ import {
 } from '@evstream/core'
 import type { RedisBus } from '@evstream/pubsub'
 import { outsideContext } from './context.js'
+import { ErrorReport } from './error-report.js'
 import { Inbox } from './inbox.js'
 import type { RedisNames } from './keys.js'
-import { ErrorReport } from './error-report.js'
 import { readPage } from './log-reader.js'
 import type { LogReads, ReadBudget, ReadLane } from './log-reads.js'
 import { KEEP as KEEP_SCRIPT, LOG_SCRIPTS, PUBLISH } from './log-scripts.js'
@@ -96,7 +96,11 @@ export class RedisLog implements ChannelLog {
 		defineScripts(bus.client, LOG_SCRIPTS)
 		this.#report = new ErrorReport((error) => receiver.error(error))
 		const failed = (error: unknown): void => this.#report.failed(error)
-		this.#inbox = new Inbox(receiver, { read: this.#reader('repair'), ttl: (name) => this.#keptFor(name), failed })
+		this.#inbox = new Inbox(receiver, {
+			read: this.#reader('repair'),
+			ttl: (name) => this.#keptFor(name),
+			failed,
+		})
 		this.#verification = new Verification(this.#inbox, {
 			keep: (lowest) => this.#keep(lowest),
 			read: this.#reader('watch'),
@@ -159,7 +163,9 @@ export class RedisLog implements ChannelLog {
 	}
 
 	read(channels: readonly string[], start: LogStart): Promise<LogPage> {
-		return outsideContext(() => readPage(this.#reader('replay'), channels, start, (name) => this.#keptFor(name)))
+		return outsideContext(() =>
+			readPage(this.#reader('replay'), channels, start, (name) => this.#keptFor(name)),
+		)
 	}
 
 	/** Compares what was delivered with the log, as it does by itself every minute. */
@@ -310,7 +316,11 @@ export class RedisLog implements ChannelLog {
 		throw new EvUnavailableError('Redis has no log after it was opened.')
 	}
 
-	#runRead(client: RedisBus['client'], request: ReadRequest, { entries, bytes }: ReadBudget): Promise<unknown> {
+	#runRead(
+		client: RedisBus['client'],
+		request: ReadRequest,
+		{ entries, bytes }: ReadBudget,
+	): Promise<unknown> {
 		const { channels, bound, maxBytes = bytes } = request
 		const names = this.#names
 		const { epoch = '', seq = 0 } = this.#inbox.known ?? {}

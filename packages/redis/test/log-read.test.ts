@@ -5,17 +5,15 @@ import type { ReadBudget } from '../src/log-reads.js'
 import type { Wanted } from '../src/read-slice.js'
 import { useRedis } from './support/log-instances.js'
 import { Random } from './support/random.js'
-import { type Sent, setUpReads } from './support/read-setup.js'
+import { type ReadsSetup, type Sent, setUpReads } from './support/read-setup.js'
 
 const redis = useRedis()
 const MOST: ReadBudget = { entries: 1_000, bytes: 524_288 }
 
 const TTL = 1_800_000
 
-type Reads = ReturnType<typeof setUpReads>
-
 /** Reads to the end, and checks each step. */
-async function readAll({ read }: Reads, wanted: readonly Wanted[], budget: ReadBudget, largest = 0) {
+async function readAll({ read }: ReadsSetup, wanted: readonly Wanted[], budget: ReadBudget, largest = 0) {
 	const merge = new ChannelMerge(wanted)
 	const taken: LogEntry[] = []
 	let reads = 0
@@ -51,7 +49,8 @@ describe('reading channels', () => {
 				// Skewed: some channels have nearly everything.
 				const channel = `c${Math.floor(count * random.next() ** 3)}`
 				const size = 1 + random.below(random.below(10) === 0 ? largest : 20)
-				for (let n = random.below(run); n >= 0; n--) messages.push([channel, `${messages.length} `.padEnd(size)])
+				for (let n = random.below(run); n >= 0; n--)
+					messages.push([channel, `${messages.length} `.padEnd(size)])
 			}
 			const sent = await reads.send(messages)
 			const budget = { entries: 20 + random.below(980), bytes: 2_000 + random.below(200_000) }
@@ -84,7 +83,10 @@ describe('reading channels', () => {
 
 	it('brings something in each read, also if one message is larger than the budget', async () => {
 		const reads = setUpReads(redis())
-		const messages = Array.from({ length: 60 }, (_, n): [string, string] => [`c${n % 30}`, 'x'.repeat(20_000)])
+		const messages = Array.from({ length: 60 }, (_, n): [string, string] => [
+			`c${n % 30}`,
+			'x'.repeat(20_000),
+		])
 		const sent = await reads.send(messages)
 		const wanted = Array.from({ length: 30 }, (_, n) => ({ name: `c${n}`, from: 0 }))
 		const { taken, reads: steps } = await readAll(reads, wanted, { entries: 100, bytes: 10_000 }, 20_000)
@@ -166,11 +168,15 @@ describe('reading channels', () => {
 		] as const) {
 			const { taken, merge } = await readAll(reads, [{ name: 'a', from, ttl: TTL }], MOST)
 			expect(merge.gaps()).toEqual(isMissing ? ['a'] : [])
-			expect(taken.map(({ payload }) => payload)).toEqual(isMissing ? [] : Array.from({ length: 100 }, () => 'new'))
+			expect(taken.map(({ payload }) => payload)).toEqual(
+				isMissing ? [] : Array.from({ length: 100 }, () => 'new'),
+			)
 		}
 		for (const count of [5, 150, 1_000]) {
 			const { taken } = await readAll(reads, [{ name: 'a', from: { last: count }, ttl: TTL }], MOST)
-			expect(taken.map(({ payload }) => payload)).toEqual(Array.from({ length: Math.min(count, 100) }, () => 'new'))
+			expect(taken.map(({ payload }) => payload)).toEqual(
+				Array.from({ length: Math.min(count, 100) }, () => 'new'),
+			)
 		}
 		const { taken } = await readAll(reads, [{ name: 'a', from: 0, ttl: 3 * TTL }], MOST)
 		expect(taken).toHaveLength(400)

@@ -16,8 +16,19 @@ export interface Sent {
 	readonly payload: string
 }
 
+export interface ReadsSetup {
+	readonly client: Redis
+	readonly names: RedisNames
+	/** Sends messages in this order. */
+	send(messages: readonly (readonly [channel: string, payload: string])[]): Promise<Sent[]>
+	/** As if the messages of a channel had been sent so many ms earlier. */
+	age(channel: string, ms: number): Promise<void>
+	/** Reads by the script alone. */
+	read(request: ReadRequest, budget: ReadBudget): Promise<LogRead>
+}
+
 /** A log that tests write through an adapter and read by the script. */
-export function setUpReads(redis: TestRedis) {
+export function setUpReads(redis: TestRedis): ReadsSetup {
 	const namespace = randomUUID()
 	const names = new RedisNames(namespace, '')
 	const client = new Redis(redis.url)
@@ -37,16 +48,14 @@ export function setUpReads(redis: TestRedis) {
 	return {
 		client,
 		names,
-		/** Sends messages in this order. */
-		async send(messages: readonly (readonly [channel: string, payload: string])[]): Promise<Sent[]> {
+		async send(messages) {
 			const sends = messages.map(async ([channel, payload]): Promise<Sent> => {
 				const { seq } = await log.append(channel, payload)
 				return { channel, seq, payload }
 			})
 			return Promise.all(sends)
 		},
-		/** As if the messages of a channel had been sent so many ms earlier. */
-		async age(channel: string, ms: number): Promise<void> {
+		async age(channel, ms) {
 			const key = names.channel(channel)
 			const entries = await client.xrange(key, '-', '+')
 			await client.del(key)
@@ -55,8 +64,7 @@ export function setUpReads(redis: TestRedis) {
 				await client.xadd(key, `${seq}-${Number(time) - ms}`, ...fields)
 			}
 		},
-		/** Reads by the script alone. */
-		async read({ channels, bound }: ReadRequest, { entries, bytes }: ReadBudget): Promise<LogRead> {
+		async read({ channels, bound }, { entries, bytes }) {
 			const from = channels.map(({ from, ttl = 0 }) => {
 				const where = typeof from === 'number' ? from : `last:${from.last}:${from.below ?? ''}`
 				return `${where} ${ttl} `
