@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import {
 	type ChannelLog,
@@ -8,32 +7,21 @@ import {
 	type LogPage,
 	type LogPosition,
 	type LogReceiver,
-	type LogRetention,
 	type LogStart,
 } from '@evstream/core'
 import type { RedisBus } from '@evstream/pubsub'
 import { outsideContext } from './context.js'
 import { Inbox } from './inbox.js'
 import type { RedisNames } from './keys.js'
+import { KEEP, newEpoch, rethrow } from './log-commands.js'
+import { LogPublisher } from './log-publisher.js'
 import { type LogRead, parseRead, type ReadFrom, type ReadLog, readPage } from './log-reader.js'
-import { LOG_SCRIPTS, PUBLISH, READ } from './log-scripts.js'
-import { Outbox, type Outgoing } from './outbox.js'
 import { publishedEntries } from './published-entries.js'
+import { READ } from './read-script.js'
 import { defineScripts, runScript } from './script.js'
 
 /** The most entries of one channel that one read gives. */
 const PAGE = 1_000
-/** How long the log remembers that a channel existed, in ms: positions that clients keep longer are reset. */
-const KEEP = 3 * 86_400_000
-/** What is kept without history, to repair this instance's own holes. */
-const REPAIR: LogRetention = { size: 1_000, ttl: 60_000 }
-/**
- * The longest stream Redis is asked for: some servers read `MAXLEN` as a number of 32 bits. An endless history means
- * this, which is more than fits into the memory of a node.
- */
-const MOST = 2 ** 31 - 1
-/** The longest time Redis is asked to keep something, in ms: some 300 years. */
-const LONGEST = 1e13
 /** How long it waits after a failed read before it tries again, in ms. */
 const RETRY = 250
 
@@ -55,15 +43,12 @@ export class RedisLog implements ChannelLog {
 	readonly #deadline: number
 	readonly #onClose: () => void
 	readonly #inbox: Inbox
-	readonly #outbox: Outbox
-	readonly #producer = randomUUID()
+	readonly #publisher: LogPublisher
 	readonly #undo: (() => void)[]
 	/** What ends the subscription of each channel. */
 	readonly #subscriptions = new Map<string, Promise<() => void>>()
 	/** A read of the head that was not sent yet. */
 	#nextHead: Promise<LogPosition> | undefined
-	#batch = 0
-	#published = 0
 	#closed = false
 
 	constructor(
@@ -80,32 +65,21 @@ export class RedisLog implements ChannelLog {
 		this.#options = options
 		this.#deadline = deadlineMs
 		this.#onClose = onClose
-		defineScripts(bus.client, LOG_SCRIPTS)
+		defineScripts(bus.client, [READ])
 		this.#inbox = new Inbox(receiver, (channels, limit) => this.#read(channels, limit))
-		this.#outbox = new Outbox(
-			{
-				ready: () => bus.client.status === 'ready',
-				publish: (batch, left) => this.#publish(batch, left),
-			},
-			deadlineMs,
-		)
-		const wake = (): void => this.#outbox.wake()
-		bus.client.on('ready', wake)
-		this.#undo = [
-			() => bus.client.off('ready', wake),
-			bus.onLost(() => this.#inbox.lost()),
-			bus.onRestored(() => this.#inbox.restored()),
-		]
+		this.#publisher = new LogPublisher(bus, names, options, deadlineMs)
+		this.#undo = [bus.onLost(() => this.#inbox.lost()), bus.onRestored(() => this.#inbox.restored())]
 		void this.#listenForDirect()
 	}
 
 	/** The counters, as a new plain object. */
 	counters(): RedisLogCounters {
-		return { published: this.#published, ...this.#inbox.counters, outbox: this.#outbox.size }
+		const { published, waiting: outbox } = this.#publisher
+		return { published, ...this.#inbox.counters, outbox }
 	}
 
 	append(channel: string, payload: string, except = ''): Promise<LogPosition> {
-		return this.#outbox.send({ channel, payload, except })
+		return this.#publisher.append(channel, payload, except)
 	}
 
 	subscribe(channel: string): Promise<LogPosition> {
@@ -158,7 +132,7 @@ export class RedisLog implements ChannelLog {
 		for (const channel of [...this.#subscriptions.keys()]) this.unsubscribe(channel)
 		for (const undo of this.#undo) undo()
 		this.#inbox.close()
-		this.#outbox.close()
+		this.#publisher.close()
 		this.#onClose()
 	}
 
@@ -211,48 +185,6 @@ export class RedisLog implements ChannelLog {
 		}
 	}
 
-	async #publish(batch: readonly Outgoing[], deadlineMs: number): Promise<LogPosition> {
-		const names = this.#names
-		const batchNumber = ++this.#batch
-		const numbers = new Map<string, number>()
-		const channels: (string | number)[] = []
-		const messages: (string | number)[] = []
-		let keep = KEEP
-		for (const { channel, payload, except } of batch) {
-			let index = numbers.get(channel)
-			if (index === undefined) {
-				index = numbers.size + 1
-				numbers.set(channel, index)
-				const { size, ttl } = this.#retention(channel)
-				keep = Math.max(keep, 2 * ttl)
-				channels.push(channel, names.published(names.messageChannel(channel)), size, Math.ceil(ttl))
-			}
-			messages.push(index, payload.length, except.length, except, payload)
-		}
-		const reply = await this.#bus
-			.command(
-				(client) =>
-					runScript(
-						client,
-						PUBLISH,
-						[
-							names.log,
-							names.channels,
-							names.producer(this.#producer),
-							...[...numbers.keys()].map((name) => names.channel(name)),
-						],
-						[batchNumber, newEpoch(), keep, numbers.size, ...channels, ...messages],
-					),
-				deadlineMs,
-			)
-			.catch(rethrow)
-		const [epoch, first] = String(reply).split(' ')
-		if (epoch === undefined || first === undefined)
-			throw new EvUnavailableError('Redis gave something that is no position.')
-		this.#published += batch.length
-		return { epoch, seq: Number(first) }
-	}
-
 	async #read(channels: readonly { name: string; from: ReadFrom }[], limit: number): Promise<LogRead> {
 		const names = this.#names
 		const reply = await this.#bus
@@ -279,26 +211,4 @@ export class RedisLog implements ChannelLog {
 			limit,
 		)
 	}
-
-	#retention(channel: string): LogRetention {
-		const { resumable, retention } = this.#options
-		const { size, ttl } = retention(channel)
-		// A channel that keeps nothing for clients still keeps enough to mend a lost connection.
-		if (!resumable || size === 0) return REPAIR
-		return { size: Math.min(size, MOST), ttl: Math.min(ttl, LONGEST) }
-	}
-}
-
-/** Used if an epoch has to begin. */
-function newEpoch(): string {
-	return randomUUID().replaceAll('-', '').slice(0, 12)
-}
-
-function rethrow(cause: unknown): never {
-	if (cause instanceof Error && Reflect.get(cause, 'code') === 'EV_CLOSED')
-		throw new EvClosedError('The Redis adapter')
-	throw new EvUnavailableError(
-		`Redis did not take a command: ${cause instanceof Error ? cause.message : String(cause)}`,
-		{ cause },
-	)
 }

@@ -4,7 +4,8 @@ import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { RedisNames } from '../src/keys.js'
 import { parseRead } from '../src/log-reader.js'
-import { LOG_SCRIPTS, PUBLISH, READ } from '../src/log-scripts.js'
+import { PUBLISH } from '../src/publish-script.js'
+import { READ } from '../src/read-script.js'
 import { defineScripts, runScript } from '../src/script.js'
 
 let redis: TestRedis
@@ -19,7 +20,7 @@ const KEEP = 86_400_000
 function setUp() {
 	const client = new Redis(redis.url)
 	onTestFinished(() => client.disconnect())
-	defineScripts(client, LOG_SCRIPTS)
+	defineScripts(client, [PUBLISH, READ])
 	const names = new RedisNames(randomUUID(), '')
 	const key = names.channel('x')
 	return {
