@@ -84,6 +84,15 @@ export class Inbox {
 		this.#channels.delete(channel)
 	}
 
+	/** The lowest position that an open channel stands at; `undefined` if there is none. */
+	lowest(): number | undefined {
+		let lowest: number | undefined
+		for (const { open, last } of this.#channels.values()) {
+			if (open) lowest = Math.min(lowest ?? last, last)
+		}
+		return lowest
+	}
+
 	/** Takes what arrived. */
 	receive(entries: readonly LogEntry[]): void {
 		this.counters.received += entries.length

@@ -1,48 +1,64 @@
 import { randomUUID } from 'node:crypto'
-import { EvUnavailableError, type LogOptions, type LogPosition, type LogRetention } from '@evstream/core'
+import { EvUnavailableError, type LogOptions, type LogPosition } from '@evstream/core'
 import type { RedisBus } from '@evstream/pubsub'
+import { channelRetention } from './channel-retention.js'
 import type { RedisNames } from './keys.js'
-import { KEEP, newEpoch, rethrow } from './log-commands.js'
+import { KEEP, LogCommandError, type LogCommands, newEpoch } from './log-commands.js'
 import { Outbox, type Outgoing } from './outbox.js'
-import { PUBLISH } from './publish-script.js'
-import { defineScripts, runScript } from './script.js'
+import { BATCHES_KNOWN, PUBLISH } from './publish-script.js'
 
-/** What is kept without history, to repair this instance's own holes. */
-const REPAIR: LogRetention = { size: 1_000, ttl: 60_000 }
+/** A batch without an outcome. */
+interface Job {
+	readonly number: number
+	readonly settled: Promise<void>
+}
+
 /**
- * The longest stream Redis is asked for: some servers read `MAXLEN` as a number of 32 bits. An endless history means
- * this, which is more than fits into the memory of a node.
+ * Sends the messages of one log to Redis. Batches overlap, and still arrive once and in order:
+ *
+ * - Each has a number. The log knows the last ones of each producer and applies none twice.
+ * - Each names the one before it that has no outcome yet, and is not applied before that one.
+ * - Each says until when the server may apply it, by the server's clock. So a copy that a client sends after the
+ *   deadline, when the sender was told that the message was refused, publishes nothing.
  */
-const MOST = 2 ** 31 - 1
-/** The longest time Redis is asked to keep something, in ms: some 300 years. */
-const LONGEST = 1e13
-
-/** Sends the messages of one log to Redis. */
 export class LogPublisher {
-	readonly #bus: RedisBus
 	readonly #names: RedisNames
+	readonly #commands: LogCommands
 	readonly #options: LogOptions
 	readonly #outbox: Outbox
-	readonly #producer = randomUUID()
+	readonly #producer = randomUUID().replaceAll('-', '').slice(0, 16)
 	readonly #undo: () => void
+	/** In the order of their numbers. */
+	#jobs: Job[] = []
 	#batch = 0
 	#published = 0
 
-	constructor(bus: RedisBus, names: RedisNames, options: LogOptions, deadlineMs: number) {
-		this.#bus = bus
+	constructor(
+		bus: RedisBus,
+		names: RedisNames,
+		commands: LogCommands,
+		options: LogOptions,
+		deadlineMs: number,
+	) {
 		this.#names = names
+		this.#commands = commands
 		this.#options = options
-		defineScripts(bus.client, [PUBLISH])
+		const { client } = bus
 		this.#outbox = new Outbox(
 			{
-				ready: () => bus.client.status === 'ready',
+				// A client that was closed refuses at once.
+				ready: () => (client.status === 'ready' || client.status === 'end') && !this.#isFull(),
 				publish: (batch, left) => this.#publish(batch, left),
 			},
 			deadlineMs,
 		)
 		const wake = (): void => this.#outbox.wake()
-		bus.client.on('ready', wake)
-		this.#undo = () => bus.client.off('ready', wake)
+		client.on('ready', wake)
+		client.on('end', wake)
+		this.#undo = () => {
+			client.off('ready', wake)
+			client.off('end', wake)
+		}
 	}
 
 	/** Messages that Redis took. */
@@ -60,16 +76,62 @@ export class LogPublisher {
 		return this.#outbox.send({ channel, payload, except })
 	}
 
-	/** Refuses everything that was not sent. */
-	close(): void {
-		this.#undo()
-		this.#outbox.close()
+	/** Takes no more. Resolves when everything has its outcome, at the latest when its deadline has passed. */
+	close(): Promise<void> {
+		return new Promise((resolve) => {
+			this.#outbox.close(() => {
+				this.#undo()
+				resolve()
+			})
+		})
+	}
+
+	/** The log would not know the oldest batch any more after the next one. */
+	#isFull(): boolean {
+		const [oldest] = this.#jobs
+		return oldest !== undefined && this.#batch + 1 - oldest.number >= BATCHES_KNOWN
 	}
 
 	async #publish(batch: readonly Outgoing[], deadlineMs: number): Promise<LogPosition> {
+		const number = ++this.#batch
+		const published = this.#run(number, batch, performance.now() + deadlineMs)
+		const done = (): void => {
+			this.#jobs = this.#jobs.filter((job) => job.number !== number)
+		}
+		this.#jobs.push({ number, settled: published.then(done, done) })
+		return published
+	}
+
+	async #run(number: number, batch: readonly Outgoing[], deadline: number): Promise<LogPosition> {
+		const { clock, head } = this.#commands
+		const { keys, keep, tail } = this.#arguments(batch)
+		for (;;) {
+			let before: Job | undefined
+			const args = (): readonly (string | number)[] => {
+				before = this.#jobs.findLast((job) => job.number < number)
+				return [newEpoch(), keep, this.#producer, number, before?.number ?? 0, clock.at(deadline), ...tail]
+			}
+			try {
+				const left = Math.max(deadline - performance.now(), 1)
+				const position = this.#position(await this.#commands.run(PUBLISH, keys, args, left))
+				head.note(position.epoch, position.seq + batch.length - 1)
+				this.#published += batch.length
+				return position
+			} catch (error) {
+				if (!(error instanceof LogCommandError)) throw error
+				const [code, serverTime] = error.answer?.split(' ') ?? []
+				if (serverTime !== undefined && code === 'EVLATE') clock.learn(Number(serverTime))
+				const again = code === 'EVORDER' || (code === 'EVLATE' && serverTime !== undefined)
+				if (!again || performance.now() >= deadline) throw refusal(error)
+				if (code === 'EVORDER') await before?.settled
+			}
+		}
+	}
+
+	#arguments(batch: readonly Outgoing[]): { keys: string[]; keep: number; tail: (string | number)[] } {
 		const names = this.#names
-		const batchNumber = ++this.#batch
 		const numbers = new Map<string, number>()
+		const keys = [names.log, names.channels, names.instances, names.retention]
 		const channels: (string | number)[] = []
 		const messages: (string | number)[] = []
 		let keep = KEEP
@@ -78,41 +140,30 @@ export class LogPublisher {
 			if (index === undefined) {
 				index = numbers.size + 1
 				numbers.set(channel, index)
-				const { size, ttl } = this.#retention(channel)
-				keep = Math.max(keep, 2 * ttl)
-				channels.push(channel, names.published(names.messageChannel(channel)), size, Math.ceil(ttl))
+				keys.push(names.channel(channel))
+				const kept = channelRetention(this.#options, channel)
+				if (kept !== undefined) keep = Math.max(keep, 2 * kept.ttl)
+				const { size = '', ttl = '', maxBytes = '' } = kept ?? {}
+				channels.push(channel, names.published(names.messageChannel(channel)), size, ttl, maxBytes)
 			}
-			messages.push(index, payload.length, except.length, except, payload)
+			messages.push(index, `${payload.length} ${except.length}`, except, payload)
 		}
-		const reply = await this.#bus
-			.command(
-				(client) =>
-					runScript(
-						client,
-						PUBLISH,
-						[
-							names.log,
-							names.channels,
-							names.producer(this.#producer),
-							...[...numbers.keys()].map((name) => names.channel(name)),
-						],
-						[batchNumber, newEpoch(), keep, numbers.size, ...channels, ...messages],
-					),
-				deadlineMs,
-			)
-			.catch(rethrow)
-		const [epoch, first] = String(reply).split(' ')
-		if (epoch === undefined || first === undefined)
-			throw new EvUnavailableError('Redis gave something that is no position.')
-		this.#published += batch.length
-		return { epoch, seq: Number(first) }
+		return { keys, keep, tail: [numbers.size, ...channels, ...messages] }
 	}
 
-	#retention(channel: string): LogRetention {
-		const { resumable, retention } = this.#options
-		const { size, ttl } = retention(channel)
-		// A channel that keeps nothing for clients still keeps enough to mend a lost connection.
-		if (!resumable || size === 0) return REPAIR
-		return { size: Math.min(size, MOST), ttl: Math.min(ttl, LONGEST) }
+	#position(reply: unknown): LogPosition {
+		const [epoch, first, serverTime] = String(reply).split(' ')
+		if (epoch === undefined || first === undefined || serverTime === undefined)
+			throw new EvUnavailableError('Unexpected reply of the publish script. It may have been published.')
+		this.#commands.clock.learn(Number(serverTime))
+		return { epoch, seq: Number(first) }
 	}
+}
+
+/** An answer says that the batch was not applied by any of the tries: the script looks for it first. */
+function refusal(error: LogCommandError): EvUnavailableError {
+	const outcome = error.uncertain ? 'The message may have been published.' : 'The message was not sent.'
+	const late = error.answer?.startsWith('EVLATE')
+	const reason = late ? 'Redis got the message after its deadline.' : error.message
+	return new EvUnavailableError(`${reason} ${outcome}`, { cause: error })
 }

@@ -2,22 +2,28 @@ import { OPEN_LOG } from './open-log-script.js'
 import type { Script } from './script.js'
 
 /**
- * Reads the head of the log and entries of channels, at one moment.
+ * Reads the head of the log and entries of channels, at one moment. Never writes.
  *
  * KEYS: log, channels, a stream for each channel.
- * ARGV: epoch if one has to begin, keep (ms), the most entries of each channel; for each channel its name and either
- * the seq after which to read or "last:<n>".
- * Gives epoch, seq, floor, cuts, and for each channel { its last seq or false, entries { seq, prev, payload, except } }.
+ * ARGV: known epoch, known seq, check, the most entries of each channel; for each channel its name and either the seq
+ * after which to read or "last:<n>".
+ *
+ * Returns epoch, seq, floor, cuts, and for each channel { its last seq or false, entries { seq, prev, payload, except } }.
+ * Errors: EVBEGIN if an epoch has to begin first, and those of OPEN_LOG.
  */
 export const READ: Script = {
 	name: 'evstreamRead',
 	lua: `${OPEN_LOG}
-local s = openLog(KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]))
-if s.changed then saveLog(KEYS[1], KEYS[2], s) end
-local limit = tonumber(ARGV[3])
-local reply = { s.epoch, str(s.seq), str(s.floor), s.cuts }
+local s, fields, refused = loadLog(KEYS[1], 'cuts')
+if refused then return refused end
+local why
+why, refused = newEpoch(KEYS[1], KEYS[2], s, ARGV[1], ARGV[2], ARGV[3], false)
+if refused then return refused end
+if why then return redis.error_reply('EVBEGIN') end
+local limit = tonumber(ARGV[4])
+local reply = { s.epoch, str(s.seq), str(s.floor), fields[10] or '' }
 for i = 3, #KEYS do
-  local at = 4 + (i - 3) * 2
+  local at = 5 + (i - 3) * 2
   local last = redis.call('ZSCORE', KEYS[2], ARGV[at])
   local entries = {}
   if last then

@@ -12,13 +12,15 @@ import {
 import type { RedisBus } from '@evstream/pubsub'
 import { outsideContext } from './context.js'
 import { Inbox } from './inbox.js'
+import { KEEP } from './keep-script.js'
 import type { RedisNames } from './keys.js'
-import { KEEP, newEpoch, rethrow } from './log-commands.js'
+import { LogCommandError, LogCommands } from './log-commands.js'
+import { LogKeeper } from './log-keeper.js'
 import { LogPublisher } from './log-publisher.js'
 import { type LogRead, parseRead, type ReadFrom, type ReadLog, readPage } from './log-reader.js'
+import { PUBLISH } from './publish-script.js'
 import { publishedEntries } from './published-entries.js'
 import { READ } from './read-script.js'
-import { defineScripts, runScript } from './script.js'
 
 /** The most entries of one channel that one read gives. */
 const PAGE = 1_000
@@ -43,6 +45,8 @@ export class RedisLog implements ChannelLog {
 	readonly #deadline: number
 	readonly #onClose: () => void
 	readonly #inbox: Inbox
+	readonly #commands: LogCommands
+	readonly #keeper: LogKeeper
 	readonly #publisher: LogPublisher
 	readonly #undo: (() => void)[]
 	/** What ends the subscription of each channel. */
@@ -50,6 +54,7 @@ export class RedisLog implements ChannelLog {
 	/** A read of the head that was not sent yet. */
 	#nextHead: Promise<LogPosition> | undefined
 	#closed = false
+	#closing: Promise<void> | undefined
 
 	constructor(
 		bus: RedisBus,
@@ -65,9 +70,10 @@ export class RedisLog implements ChannelLog {
 		this.#options = options
 		this.#deadline = deadlineMs
 		this.#onClose = onClose
-		defineScripts(bus.client, [READ])
+		this.#commands = new LogCommands(bus, [PUBLISH, KEEP, READ], (error) => receiver.error(error))
 		this.#inbox = new Inbox(receiver, (channels, limit) => this.#read(channels, limit))
-		this.#publisher = new LogPublisher(bus, names, options, deadlineMs)
+		this.#keeper = new LogKeeper(names, this.#commands, options, deadlineMs, () => this.#inbox.lowest())
+		this.#publisher = new LogPublisher(bus, names, this.#commands, options, deadlineMs)
 		this.#undo = [bus.onLost(() => this.#inbox.lost()), bus.onRestored(() => this.#inbox.restored())]
 		void this.#listenForDirect()
 	}
@@ -79,7 +85,10 @@ export class RedisLog implements ChannelLog {
 	}
 
 	append(channel: string, payload: string, except = ''): Promise<LogPosition> {
-		return this.#publisher.append(channel, payload, except)
+		this.#keeper.use(channel)
+		const sent = this.#publisher.append(channel, payload, except)
+		this.#keeper.start()
+		return sent
 	}
 
 	subscribe(channel: string): Promise<LogPosition> {
@@ -97,7 +106,10 @@ export class RedisLog implements ChannelLog {
 		this.#nextHead ??= this.#readHead()
 		const head = await this.#nextHead
 		if (this.#subscriptions.get(channel) !== subscription) throw new EvClosedError('The subscription')
-		return this.#inbox.opened(channel, head)
+		const position = this.#inbox.opened(channel, head)
+		this.#keeper.use(channel)
+		this.#keeper.start()
+		return position
 	}
 
 	unsubscribe(channel: string): void {
@@ -123,16 +135,23 @@ export class RedisLog implements ChannelLog {
 		const instance = streamId.slice(0, streamId.lastIndexOf('-') + 1)
 		await this.#bus
 			.publish(this.#names.directChannel(instance), JSON.stringify([streamId, payload]), this.#deadline)
-			.catch(rethrow)
+			.catch((cause: unknown) => {
+				throw unavailable(cause)
+			})
 	}
 
-	close(): void {
-		if (this.#closed) return
+	close(): Promise<void> {
+		this.#closing ??= this.#close()
+		return this.#closing
+	}
+
+	async #close(): Promise<void> {
 		this.#closed = true
 		for (const channel of [...this.#subscriptions.keys()]) this.unsubscribe(channel)
 		for (const undo of this.#undo) undo()
 		this.#inbox.close()
-		this.#publisher.close()
+		this.#keeper.close()
+		await outsideContext(() => this.#publisher.close())
 		this.#onClose()
 	}
 
@@ -166,7 +185,10 @@ export class RedisLog implements ChannelLog {
 
 	#receive(channel: string, published: string): void {
 		try {
-			this.#inbox.receive(publishedEntries(channel, published))
+			const entries = publishedEntries(channel, published)
+			const last = entries.at(-1)
+			if (last !== undefined) this.#commands.head.note(last.epoch, last.seq)
+			this.#inbox.receive(entries)
 		} catch (error) {
 			this.#receiver.error(error)
 		}
@@ -187,28 +209,31 @@ export class RedisLog implements ChannelLog {
 
 	async #read(channels: readonly { name: string; from: ReadFrom }[], limit: number): Promise<LogRead> {
 		const names = this.#names
-		const reply = await this.#bus
-			.command((client) =>
-				runScript(
-					client,
-					READ,
-					[names.log, names.channels, ...channels.map(({ name }) => names.channel(name))],
-					[
-						newEpoch(),
-						KEEP,
-						limit,
-						...channels.flatMap(({ name, from }) => [
-							name,
-							typeof from === 'number' ? from : `last:${from.last}`,
-						]),
-					],
-				),
-			)
-			.catch(rethrow)
-		return parseRead(
+		const keys = [names.log, names.channels, ...channels.map(({ name }) => names.channel(name))]
+		const args = (): (string | number)[] => [
+			limit,
+			...channels.flatMap(({ name, from }) => [name, typeof from === 'number' ? from : `last:${from.last}`]),
+		]
+		const run = (): Promise<unknown> => this.#commands.run(READ, keys, args, this.#deadline)
+		const reply = await run().catch(async (error: unknown) => {
+			if (!(error instanceof LogCommandError) || error.answer !== 'EVBEGIN') throw error
+			// Reading never writes, so an epoch is begun by the keeper.
+			await this.#keeper.keep()
+			return run()
+		})
+		const read = parseRead(
 			reply,
 			channels.map(({ name }) => name),
 			limit,
 		)
+		this.#commands.head.note(read.head.epoch, read.head.seq)
+		return read
 	}
+}
+
+function unavailable(cause: unknown): Error {
+	if (cause instanceof Error && Reflect.get(cause, 'code') === 'EV_CLOSED')
+		return new EvClosedError('The Redis adapter')
+	const message = cause instanceof Error ? cause.message : String(cause)
+	return new EvUnavailableError(`Redis did not take a command: ${message}`, { cause })
 }
