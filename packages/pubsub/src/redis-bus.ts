@@ -3,7 +3,7 @@ import type { Cluster, Redis } from 'ioredis'
 import { Callbacks } from './callbacks.js'
 import { checkMs } from './check-ms.js'
 import { CommandQueue } from './command-queue.js'
-import { type Connections, closeConnection, connectTo, type RedisSource } from './connections.js'
+import { type Connections, closeConnection, connectTo, isCluster, type RedisSource } from './connections.js'
 import { keepContext, outsideContext } from './context.js'
 import { Outage } from './outage.js'
 import { publish } from './publish.js'
@@ -71,6 +71,7 @@ export class RedisBus {
 	readonly #onError: (error: unknown) => void
 	readonly #lost: Callbacks
 	readonly #restored: Callbacks
+	#connection = 0
 	#closing: Promise<void> | undefined
 
 	/**
@@ -94,7 +95,7 @@ export class RedisBus {
 		this.keyPrefix = client.options.keyPrefix ?? ''
 		// Without onError, a client that was passed in keeps telling its errors as if the bus were not there.
 		if (owned || options.onError) client.on('error', this.#outage.report)
-		client.on('ready', this.#outage.over)
+		client.on('ready', this.#ready)
 		this.#commands = new CommandQueue(client, owned, maxPending)
 		this.#subscriber = new Subscriber({
 			open: this.#connections.openSubscriber,
@@ -111,6 +112,17 @@ export class RedisBus {
 	/** `true` while commands go through and every channel is confirmed by a subscriber that answers its probes. */
 	get healthy(): boolean {
 		return this.client.status === 'ready' && this.#subscriber.isUp
+	}
+
+	/** A number that rises with each connection of the command client that is ready. */
+	get connection(): number {
+		return this.#connection
+	}
+
+	/** `true` if the client may send a command again by itself: a Cluster, or a client that was passed in. */
+	get resends(): boolean {
+		const { client, owned } = this.#connections
+		return isCluster(client) || (!owned && client.options.autoResendUnfulfilledCommands !== false)
 	}
 
 	/** The counters, as a new plain object. */
@@ -192,7 +204,7 @@ export class RedisBus {
 		const { client, owned } = this.#connections
 		this.#lost.clear()
 		this.#restored.clear()
-		client.off('ready', this.#outage.over)
+		client.off('ready', this.#ready)
 		await Promise.all([this.#subscriber.close(), this.#commands.close(CLOSE_GRACE_MS)])
 		if (owned) await closeConnection(client)
 		else client.off('error', this.#outage.report)
@@ -218,6 +230,11 @@ export class RedisBus {
 				if (!taken && this.#connections.owned) this.client.disconnect(true)
 			},
 		}
+	}
+
+	readonly #ready = (): void => {
+		this.#connection++
+		this.#outage.over()
 	}
 
 	readonly #report = (error: unknown): void => {

@@ -92,9 +92,9 @@ export class Inbox {
 		return lowest
 	}
 
-	/** The newest position it knows of: the log cannot be before it. */
-	get known(): LogPosition | undefined {
-		return this.#epoch === undefined ? undefined : { epoch: this.#epoch, seq: this.#reached }
+	/** Some channel is open. */
+	get isUsed(): boolean {
+		return this.#opened().next().done !== true
 	}
 
 	/** The channel is being subscribed: its entries may arrive from now on. */

@@ -23,13 +23,16 @@ export class RedisNames {
 	/** `{namespace}` */
 	readonly tag: string
 	readonly #keyPrefix: string
+	/** `{namespace}:<database>`: Pub/Sub crosses databases, and keys do not. */
+	readonly #scope: string
 
 	/** @throws TypeError if the namespace is empty, has braces, spaces or control characters. */
-	constructor(namespace: string, keyPrefix: string) {
+	constructor(namespace: string, keyPrefix: string, database = 0) {
 		if (typeof namespace !== 'string' || !/^[^{}\s\p{Cc}]+$/u.test(namespace)) {
 			throw new TypeError('namespace must be a string without braces, spaces and control characters.')
 		}
 		this.tag = `{${namespace}}`
+		this.#scope = `${this.tag}:${database}`
 		this.#keyPrefix = keyPrefix
 	}
 
@@ -65,15 +68,15 @@ export class RedisNames {
 
 	/** Channel: `<version> <stamp> <value>` for each commit, `gone` for a removal. */
 	stateChannel(name: string): string {
-		return `${this.tag}:state:${name}`
+		return `${this.#scope}:state:${name}`
 	}
 
 	/** Channel: any payload, whenever the list changed. */
 	get listChannel(): string {
-		return `${this.tag}:states`
+		return `${this.#scope}:states`
 	}
 
-	/** Hash: the log's epoch and counter, and what tells a server that lost data from one that did not. */
+	/** Hash: the log's epoch and counter, what tells a server that lost data from one that did not, and the last batches. */
 	get log(): string {
 		return `${this.tag}:log`
 	}
@@ -83,28 +86,28 @@ export class RedisNames {
 		return `${this.tag}:channels`
 	}
 
-	/** Hash: instance → the lowest `seq` it uses, and when it said so. Expires with the log. */
+	/** Hash: instance → the lowest position it uses, and when it said so. Expires with the log. */
 	get instances(): string {
 		return `${this.tag}:instances`
 	}
 
-	/** Hash: the last batch a producer published, so that a second run of it changes nothing. Expires in minutes. */
-	producer(id: string): string {
-		return `${this.tag}:producer:${id}`
+	/** Hash: channel → what managers with history keep of it. Expires with the log. */
+	get retention(): string {
+		return `${this.tag}:retention`
 	}
 
-	/** Stream: the newest messages of a channel. Expires with its history's ttl. */
+	/** Stream: the newest messages of a channel. Expires after 1.5 times its history's ttl. */
 	channel(name: string): string {
 		return `${this.tag}:channel:${name}`
 	}
 
 	/** Channel: the messages of a channel, each behind a line `<epoch> <seq> <prev> <lengths>`. */
 	messageChannel(name: string): string {
-		return `${this.tag}:channel:${name}`
+		return `${this.#scope}:channel:${name}`
 	}
 
 	/** Channel: messages for single streams of one instance. */
 	directChannel(instance: string): string {
-		return `${this.tag}:direct:${instance}`
+		return `${this.#scope}:direct:${instance}`
 	}
 }

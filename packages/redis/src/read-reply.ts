@@ -56,13 +56,9 @@ export interface LogRead {
 /** Reads channels at one moment, as much as one read may bring. */
 export type ReadLog = (request: ReadRequest) => Promise<LogRead>
 
-/**
- * @returns `undefined` if the log has to be opened first.
- * @throws TypeError if it is not a reply of the script.
- */
-export function parseRead(reply: unknown, names: readonly string[]): LogRead | undefined {
+/** @throws TypeError if it is not a reply of the script. */
+export function parseRead(reply: unknown, names: readonly string[]): LogRead {
 	const [epoch, seq, floor, cuts, ...channels] = list(reply)
-	if (epoch === '') return undefined
 	const head = { epoch: text(epoch), seq: number(seq) }
 	return {
 		head,

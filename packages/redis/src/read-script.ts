@@ -1,43 +1,17 @@
+import { OPEN_LOG } from './open-log-script.js'
 import type { Script } from './script.js'
-
-/**
- * Looks at the log without writing. `stale`: there is no log, or a new epoch has to begin.
- *
- * `run` is the server's run_id: another one means a restart or a failover.
- */
-const LOOK_AT_LOG = `
-local function str(n) return string.format('%.0f', n) end
-
-local function lookAtLog(log, channels, knownEpoch, knownSeq, check)
-  local m = redis.call('HMGET', log, 'epoch', 'seq', 'run', 'floor', 'cuts', 'checked')
-  local time = redis.call('TIME')
-  local now = time[1] * 1000 + math.floor(time[2] / 1000)
-  local s = {
-    epoch = m[1], seq = tonumber(m[2]) or 0, floor = tonumber(m[4]) or 0, cuts = m[5] or '', now = now,
-  }
-  if not s.epoch then return s, true end
-  if s.seq > s.floor and redis.call('EXISTS', channels) == 0 then return s, true end
-  if s.epoch == knownEpoch and s.seq < tonumber(knownSeq) then return s, true end
-  if check == '1' or now - (tonumber(m[6]) or 0) > 100 then
-    local info = redis.pcall('INFO', 'server')
-    local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
-    if m[3] ~= run then return s, true end
-  end
-  return s, false
-end
-`
 
 /**
  * Reads channels up to one point of the log, lowest numbers first. It never writes.
  *
  * KEYS: log, channels, a stream for each channel.
- * ARGV: epoch and seq that the instance knows, '1' to check the server's identity, the most entries, the most bytes,
+ * ARGV: known epoch, known seq, check, the most entries, the most bytes,
  * the seq up to which to read ('' for the head), how many bytes of the key of a stream stand before the channel's name;
  * "<from> <ttl, ms> " for each channel in one string, as hundreds of arguments cost more than what they ask for. ttl is
  * 0 for any age, and from a seq after which to read, or the newest entries: "last:<n>:<seq>" are the n newest below seq
  * ('' for all).
  *
- * Returns { '' } if the log has to be opened first (KEEP). Else epoch, seq, floor, cuts, and for each channel
+ * Errors: EVBEGIN if an epoch has to begin first, and those of OPEN_LOG. Returns epoch, seq, floor, cuts, and for each channel
  * { start, todo, up to, link, replies of XRANGE... }:
  * - start: the seq after which it was read.
  * - todo: how to go on with looking for its newest entries, else ''. Then nothing was read of any channel.
@@ -51,9 +25,13 @@ end
  */
 export const READ: Script = {
 	name: 'evstreamRead',
-	lua: `${LOOK_AT_LOG}
-local s, stale = lookAtLog(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3])
-if stale then return { '' } end
+	lua: `${OPEN_LOG}
+local s, fields, refused = loadLog(KEYS[1], 'cuts')
+if refused then return refused end
+local why
+why, refused = newEpoch(KEYS[1], KEYS[2], s, ARGV[1], ARGV[2], ARGV[3], false)
+if refused then return refused end
+if why then return redis.error_reply('EVBEGIN') end
 
 local CHUNK = 64
 local limit, bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -200,7 +178,7 @@ while heap[1] and not seeking and used < limit and size < bytes do
   if heap[1] then siftDown(1) end
 end
 
-local reply = { s.epoch, str(s.seq), str(s.floor), s.cuts }
+local reply = { s.epoch, str(s.seq), str(s.floor), fields[#fields] or '' }
 for _, line in ipairs(lines) do
   local link = line.link and str(line.link) or ''
   reply[#reply + 1] = { str(line.start), line.todo, str(line.upTo), link, unpack(line.replies) }

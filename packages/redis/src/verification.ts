@@ -9,8 +9,6 @@ const CHANNELS = 500
 
 /** What a {@link Verification} needs of its log. */
 export interface VerifiedLog {
-	/** Keeps the log from forgetting what lies above `lowest`, which this instance still uses. */
-	keep(lowest: number | undefined): Promise<void>
 	readonly read: ReadLog
 	failed(error: unknown): void
 }
@@ -25,6 +23,8 @@ export class Verification {
 	readonly #log: VerifiedLog
 	#timer: NodeJS.Timeout | undefined
 	#running: Promise<void> | undefined
+	/** The lowest position in use before the last comparison. */
+	#before: number | undefined
 	#closed = false
 
 	constructor(inbox: Inbox, log: VerifiedLog) {
@@ -36,6 +36,15 @@ export class Verification {
 	start(): void {
 		// Instances that were started together do not read together.
 		if (this.#timer === undefined) this.#arm(INTERVAL * (0.5 + Math.random() / 2))
+	}
+
+	/**
+	 * The lowest position in use, as before the last comparison: clients were told of positions of that time. `undefined` if
+	 * there is none.
+	 */
+	get lowest(): number | undefined {
+		const { lowest } = this.#inbox
+		return lowest === undefined ? undefined : Math.min(lowest, this.#before ?? lowest)
 	}
 
 	/** Compares now. */
@@ -63,8 +72,7 @@ export class Verification {
 	}
 
 	async #verify(): Promise<void> {
-		// First, so that what it says was true for a minute: clients were told of positions of that time.
-		await this.#log.keep(this.#inbox.lowest)
+		this.#before = this.#inbox.lowest
 		const names = this.#inbox.open
 		let head: LogPosition | undefined
 		for (let at = 0; at < names.length && !this.#closed; at += CHANNELS) {

@@ -136,7 +136,7 @@ describe('channels over instances', () => {
 		const namespace = randomUUID()
 		const { listen, manager } = await startInstance(redis(), { namespace })
 		const look = lookInto(redis())
-		const pattern = `{${namespace}}:channel:*`
+		const pattern = `{${namespace}}:0:channel:*`
 		const client = await listen(['x', 'y'])
 		expect(await look.pubsub('CHANNELS', pattern)).toHaveLength(2)
 		client.close()

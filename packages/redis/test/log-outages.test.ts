@@ -144,7 +144,7 @@ describe('garbage in Redis', () => {
 	it('that is published is reported and skipped', async () => {
 		const { namespace, sender, receiver, client } = await pair()
 		const look = lookInto(redis())
-		const topic = `{${namespace}}:channel:x`
+		const topic = `{${namespace}}:0:channel:x`
 		for (const text of ['', 'x', 'a b c d e\nf', 'ep 1 0 999 \ndata', '{"json":1}', '\n\n\n'])
 			await look.publish(topic, text)
 		await sender.manager.send('x', { data: 'fine' })
@@ -220,17 +220,23 @@ describe.skipIf(noAcl)('a user limited to the namespace', () => {
 		const commands = ['+@connection', '+@scripting', '+info', '+subscribe', '+unsubscribe', '+publish']
 		const data = [
 			'+hmget',
+			'+hget',
 			'+hset',
+			'+hdel',
+			'+hgetall',
+			'+hscan',
 			'+del',
 			'+exists',
 			'+pexpire',
+			'+pttl',
 			'+xadd',
-			'+xdel',
+			'+xtrim',
 			'+xrange',
 			'+xrevrange',
 			'+zadd',
 			'+zscore',
-			'+zremrangebyscore',
+			'+zcount',
+			'+zremrangebyrank',
 			'+time',
 		]
 		await look.acl('SETUSER', `user-${namespace}`, ...acl, ...commands, ...data)
