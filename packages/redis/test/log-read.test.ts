@@ -11,6 +11,8 @@ const redis = useRedis()
 const MOST: ReadBudget = { entries: 1_000, bytes: 524_288 }
 
 const TTL = 1_800_000
+/** The most entries that the script asks a channel for at a time. */
+const CHUNK = 64
 
 /** Reads to the end, and checks each step. */
 async function readAll({ read }: ReadsSetup, wanted: readonly Wanted[], budget: ReadBudget, largest = 0) {
@@ -23,7 +25,8 @@ async function readAll({ read }: ReadsSetup, wanted: readonly Wanted[], budget: 
 		const entries = answer.channels.flatMap((channel) => channel.entries)
 		expect(entries.length).toBeLessThanOrEqual(budget.entries)
 		const length = entries.reduce((sum, { payload }) => sum + payload.length, 0)
-		expect(length).toBeLessThanOrEqual(budget.bytes + 16 * largest)
+		// Sizes are guessed from what was read: it may be wrong by one chunk of a channel.
+		expect(length).toBeLessThanOrEqual(budget.bytes + CHUNK * largest)
 		expect(merge.add(answer)).toBe(true)
 		taken.push(...merge.take())
 		brought += entries.length
