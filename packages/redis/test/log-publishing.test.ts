@@ -148,12 +148,17 @@ describe('what is kept', () => {
 		const first = await keeper.manager.send('x', { data: 'first' })
 		await until(async () => (await look.hget(`{${namespace}}:retention`, '')) !== null)
 		const sender = await startInstance(redis(), { namespace, history: undefined })
-		await Promise.all(Array.from({ length: 2_000 }, (_, n) => sender.manager.send('x', { data: `${n}` })))
-		expect(await look.xlen(`{${namespace}}:channel:x`)).toBe(2_001)
+		// In parts, as the embedded server takes a while for each.
+		for (let part = 0; part < 6; part++) {
+			await Promise.all(
+				Array.from({ length: 200 }, (_, n) => sender.manager.send('x', { data: `${200 * part + n}` })),
+			)
+		}
+		expect(await look.xlen(`{${namespace}}:channel:x`)).toBe(1_201)
 		expect(await look.pttl(`{${namespace}}:channel:x`)).toBeGreaterThan(DAY)
 		const client = await keeper.listen(['x'], first)
-		await client.next(({ data }) => data === '1999')
-		expect(dataOf(client)).toHaveLength(2_000)
+		await client.next(({ data }) => data === '1199')
+		expect(dataOf(client)).toHaveLength(1_200)
 	})
 })
 
