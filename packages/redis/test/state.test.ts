@@ -64,7 +64,7 @@ describe('EvState on Redis', () => {
 		const state = one.state('n', 1)
 		await state.ready
 		await until(() => one.adapter.stats().channels === 1 && one.adapter.healthy)
-		const channel = `{${namespace}}:state:n`
+		const channel = `{${namespace}}:0:state:n`
 		const garbage = ['', 'x', '5', '5 a', '5 a {', 'x y 1', '99999999999999999999 a 1', '-1 a 1', '1e3 a 1']
 		for (const payload of garbage) await direct.publish(channel, payload)
 		await until(() => one.errors.length === garbage.length)
