@@ -52,6 +52,8 @@ export class Outbox {
 	#length = 0
 	readonly #inFlight = { batches: 0, messages: 0, length: 0 }
 	#sentAt = Number.NEGATIVE_INFINITY
+	/** How many messages may be without an answer: a slow Redis gets few, so that none misses its deadline in the queue. */
+	#window = BATCH
 	#closed = false
 	#scheduled = false
 	#timer: NodeJS.Timeout | undefined
@@ -132,7 +134,7 @@ export class Outbox {
 	#mayGo(size: number): boolean {
 		const { batches, messages, length } = this.#inFlight
 		if (batches === 0) return true
-		if (batches === IN_FLIGHT.batches || messages + size > IN_FLIGHT.messages) return false
+		if (batches === IN_FLIGHT.batches || messages + size > this.#window) return false
 		if (length >= IN_FLIGHT.length) return false
 		return size < this.#waiting.length || size === BATCH || performance.now() - this.#sentAt >= PACE
 	}
@@ -143,20 +145,29 @@ export class Outbox {
 		inFlight.batches++
 		inFlight.messages += batch.length
 		inFlight.length += length
-		this.#sentAt = performance.now()
+		const sentAt = performance.now()
+		this.#sentAt = sentAt
+		const usesWindow = inFlight.messages * 2 >= this.#window
 		try {
 			// What was sent cannot be called back. To give it only what a full queue left over would refuse, one after
 			// the other, batches that Redis accepts, and never catch up.
-			const left = this.#deadline - (this.#sentAt - (batch.at(-1)?.since ?? this.#sentAt))
+			const left = this.#deadline - (sentAt - (batch.at(-1)?.since ?? sentAt))
 			const { epoch, seq } = await this.#publisher.publish(batch, Math.max(left, this.#deadline / 2))
 			for (const [index, { accept }] of batch.entries()) accept({ epoch, seq: seq + index })
 		} catch (error) {
 			for (const { refuse } of batch) refuse(error)
 		}
+		this.#adapt(performance.now() - sentAt, usesWindow)
 		inFlight.batches--
 		inFlight.messages -= batch.length
 		inFlight.length -= length
 		this.#flush()
+	}
+
+	#adapt(answerMs: number, usesWindow: boolean): void {
+		if (answerMs > this.#deadline / 4) this.#window = Math.max(BATCH, this.#window / 2)
+		else if (usesWindow && answerMs < this.#deadline / 8)
+			this.#window = Math.min(IN_FLIGHT.messages, this.#window * 2)
 	}
 
 	#batchSize(): number {

@@ -182,8 +182,8 @@ export class RedisLog implements ChannelLog {
 		this.#verification.close()
 		this.#inbox.close()
 		this.#keeper.close()
-		await outsideContext(() => this.#publisher.close())
 		this.#onClose()
+		await outsideContext(() => this.#publisher.close())
 	}
 
 	/** Where the log stands after now. Channels that are subscribed in one turn share it: there may be thousands. */

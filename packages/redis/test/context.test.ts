@@ -83,7 +83,7 @@ describe('functions run in the request that gave them', () => {
 		// What nobody waits for: garbage on a channel, and a connection that is lost.
 		const other = new Redis(redis().url)
 		onTestFinished(() => other.disconnect())
-		await other.publish('{context}:state:n', 'garbage')
+		await other.publish('{context}:0:state:n', 'garbage')
 		expect(await requests.next()).toBe('maker')
 		proxy.refuse(true)
 		proxy.cut()

@@ -111,16 +111,27 @@ describe('Outbox', () => {
 		expect((await Promise.all(later)).map(({ seq }) => seq)).toEqual([2, 3])
 	})
 
-	it('sends full batches at once, as far as the bounds of what has no answer let it', async () => {
-		const { publisher, outbox, send } = setUp()
+	it('sends full batches at once, twice as many with each quick answer, and few to a slow Redis', async () => {
+		vi.useFakeTimers()
+		onTestFinished(() => void vi.useRealTimers())
+		const { publisher, send } = setUp(8_000)
 		publisher.held = true
-		const sent = Array.from({ length: 10 * 512 }, (_, n) => send(`${n}`))
-		await Promise.resolve()
-		expect(publisher.batches.map(({ length }) => length)).toEqual(Array.from({ length: 8 }, () => 512))
-		expect(outbox.size).toBe(2 * 512)
-		publisher.held = false
-		publisher.answer()
-		expect((await Promise.all(sent)).map(({ seq }) => seq)).toEqual(sent.map((_, n) => n + 1))
+		const sent: Promise<LogPosition>[] = []
+		const goOn = async (ms: number): Promise<number> => {
+			for (let n = 0; n < 10 * 512; n++) sent.push(send(`${n}`))
+			await vi.advanceTimersByTimeAsync(ms)
+			publisher.answer()
+			const before = publisher.batches.length
+			await vi.advanceTimersByTimeAsync(0)
+			return publisher.batches.length - before
+		}
+		expect([await goOn(0), await goOn(10), await goOn(10), await goOn(10)]).toEqual([2, 8, 8, 8])
+		// Eight slow answers halve it to one batch.
+		expect([await goOn(2_100), await goOn(10)]).toEqual([1, 2])
+		expect(publisher.batches.every(({ length }) => length === 512)).toBe(true)
+		expect((await Promise.all(sent.slice(0, 20 * 512))).map(({ seq }) => seq)).toEqual(
+			Array.from({ length: 20 * 512 }, (_, n) => n + 1),
+		)
 	})
 
 	it('has no more than 16 batches, and 4 MiB, without an answer', async () => {

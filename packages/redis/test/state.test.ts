@@ -64,25 +64,26 @@ describe('EvState on Redis', () => {
 		const state = one.state('n', 1)
 		await state.ready
 		await until(() => one.adapter.stats().channels === 1 && one.adapter.healthy)
-		const channel = `{${namespace}}:state:n`
+		const key = `{${namespace}}:state:n`
+		const channel = `{${namespace}}:0:state:n`
 		const garbage = ['', 'x', '5', '5 a', '5 a {', 'x y 1', '99999999999999999999 a 1', '-1 a 1', '1e3 a 1']
 		for (const payload of garbage) await direct.publish(channel, payload)
 		await until(() => one.errors.length === garbage.length)
 		for (const error of one.errors) expect(error).toMatchObject({ code: expect.stringMatching(/^EV_/) })
 		expect(state.get()).toBe(1)
-		await direct.del(channel)
-		await direct.set(channel, 'not a hash')
+		await direct.del(key)
+		await direct.set(key, 'not a hash')
 		const waiting = state.set((value) => value + 1)
 		await until(() => one.errors.length > garbage.length)
 		expect(one.errors.at(-1)).toMatchObject({ code: 'EV_UNAVAILABLE' })
 		// At once, so that the change that waits does not find the key free in between.
-		await direct.multi().del(channel).hset(channel, { v: 'many', s: 'x', d: '7' }).exec()
+		await direct.multi().del(key).hset(key, { v: 'many', s: 'x', d: '7' }).exec()
 		const other = new Instance(opened, redis.url, { namespace })
 		const refused = other.state('n', 5, { deadline: 300 })
 		await expect(refused.set((value) => value + 1)).rejects.toMatchObject({ code: 'EV_UNAVAILABLE' })
-		expect(await direct.hget(channel, 'd')).toBe('7')
+		expect(await direct.hget(key, 'd')).toBe('7')
 		refused.close()
-		await direct.del(channel)
+		await direct.del(key)
 		expect(await waiting).toBe(2)
 	})
 
