@@ -88,6 +88,15 @@ export class ChannelSet {
 		for (const channel of this.#channels.values()) this.skip(channel, position)
 	}
 
+	/** This instance has delivered everything up to `position` on every channel that it follows. */
+	caughtUp(position: LogPosition): void {
+		for (const channel of this.#channels.values()) {
+			// A newcomer begins here, and not where the channel was followed first, perhaps days ago.
+			if (channel.certainSince !== undefined) channel.since = position
+			for (const replaying of channel.replaying.values()) replaying.caughtUp()
+		}
+	}
+
 	/** The stream does not listen to the channel any more. */
 	remove(stream: Subscriber, channel: Channel): void {
 		const { writer } = stream

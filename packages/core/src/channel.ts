@@ -56,6 +56,8 @@ export interface Replaying {
 	positionOf(channel: Channel): LogPosition | undefined
 	/** A live entry of one of its channels. The stream may become a listener in this call, and then gets it as one. */
 	live(entry: LogEntry): void
+	/** This instance has delivered more than it had. */
+	caughtUp(): void
 	/** Live entries of one of its channels up to `position` were lost. */
 	gap(position: LogPosition): void
 	/** Adds a channel, with its `last` newest messages if the client came without a position. */

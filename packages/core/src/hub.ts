@@ -230,6 +230,18 @@ export class Hub implements LogReceiver, ReplayContext {
 		}
 	}
 
+	caughtUp(position: LogPosition): void {
+		const { delivered } = this
+		if (delivered?.epoch === position.epoch && delivered.seq >= position.seq) return
+		beginWork()
+		try {
+			this.delivered = position
+			this.#channels.caughtUp(position)
+		} finally {
+			endWork()
+		}
+	}
+
 	error(error: unknown): void {
 		this.onError(error)
 	}
@@ -294,10 +306,8 @@ export class Hub implements LogReceiver, ReplayContext {
 	#reset(stream: Subscriber, position: LogPosition | undefined, reason: ResetReason): void {
 		this.resets++
 		const known = this.ownsIds ? position : undefined
-		if (this.ownsIds) {
-			stream.told = known
-			restartAt(stream, known)
-		}
+		stream.told = position
+		if (this.ownsIds) restartAt(stream, known)
 		stream.writer.writeCorked(resetFrame(known, reason), now())
 	}
 

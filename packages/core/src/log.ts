@@ -94,6 +94,12 @@ export interface LogReceiver {
 	deliver(entry: LogEntry): void
 	/** Entries of the channel are lost to this instance; it goes on after `position`. */
 	reset(channel: string, position: LogPosition, reason: ResetReason): void
+	/**
+	 * Everything up to here was delivered, on every channel for which `subscribe` has resolved: nothing that is delivered
+	 * later lies before it. Within an epoch it never goes back. A log over the network calls it at least every two minutes
+	 * while it reaches its store; a log that has delivered what it accepted when `append` returns need not.
+	 */
+	caughtUp?(position: LogPosition): void
 	/** A message for one stream, sent from another instance. */
 	direct(streamId: string, payload: string): void
 	/** Something went wrong that nobody waits for. */

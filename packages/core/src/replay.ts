@@ -107,6 +107,10 @@ export class Replay implements Replaying, TickWork {
 		else if (entry.seq > at.seq) this.#join()
 	}
 
+	caughtUp(): void {
+		if (this.#phase === 'settling' && covers(this.#context.delivered, this.#cursor.position)) this.#join()
+	}
+
 	gap(position: LogPosition): void {
 		if (this.#phase !== 'settling') this.#held.incomplete()
 		else if (!covers(this.#cursor.position, position)) this.#readAgain()

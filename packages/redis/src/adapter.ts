@@ -10,6 +10,7 @@ import {
 import { RedisBus, type RedisSource } from '@evstream/pubsub'
 import { keepContext, outsideContext } from './context.js'
 import { RedisNames } from './keys.js'
+import { LogReads } from './log-reads.js'
 import { RedisLog } from './redis-log.js'
 import { RedisStateStore } from './redis-state-store.js'
 
@@ -46,6 +47,8 @@ export class EvRedisAdapter implements EvAdapter, EvStateAdapter {
 	readonly #names: RedisNames
 	readonly #deadline: number
 	readonly #logs = new Set<RedisLog>()
+	/** All logs of the adapter read in turn. */
+	readonly #reads: LogReads
 
 	/**
 	 * @param source - Options of ioredis, a URL, or an existing client. A client that was passed in is used for
@@ -64,6 +67,7 @@ export class EvRedisAdapter implements EvAdapter, EvStateAdapter {
 		this.#bus = outsideContext(() => new RedisBus(source, { name: tag, onError, deadline, probe }))
 		this.#names = new RedisNames(namespace, this.#bus.keyPrefix, this.#bus.database)
 		this.#deadline = deadline
+		this.#reads = new LogReads(deadline)
 		this.states = outsideContext(() => new RedisStateStore(this.#bus, this.#names, deadline, onError))
 	}
 
@@ -71,7 +75,7 @@ export class EvRedisAdapter implements EvAdapter, EvStateAdapter {
 	openLog(receiver: LogReceiver, options: LogOptions): ChannelLog {
 		const onClose = (): void => void this.#logs.delete(log)
 		const log = outsideContext(
-			() => new RedisLog(this.#bus, this.#names, receiver, options, this.#deadline, onClose),
+			() => new RedisLog(this.#bus, this.#names, receiver, options, this.#deadline, this.#reads, onClose),
 		)
 		this.#logs.add(log)
 		return log

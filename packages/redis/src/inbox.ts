@@ -1,23 +1,35 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { LogEntry, LogPosition, LogReceiver } from '@evstream/core'
-import { Outage } from '@evstream/pubsub'
-import { isComplete, type LogRead, merge, type ReadFrom, type ReadLog } from './log-reader.js'
+import { ChannelMerge } from './channel-merge.js'
+import { LiveQueue } from './live-queue.js'
+import type { LogRead, ReadLog } from './read-reply.js'
+import type { Wanted } from './read-slice.js'
 
-/** Where the instance stands on a channel: the last `seq` it delivered, or the highest it saw while it was opening. */
+/** Where the instance stands on a channel. */
 interface Tracked {
 	open: boolean
+	/** All its messages up to here were delivered; while it is opening, the highest `seq` that it saw. */
 	last: number
 	/** The subscriber was lost while it was opening: what was dropped may lie after where the log stood. */
 	unsure: boolean
+	/** Its listeners were told of a new epoch and got nothing since: what is missing at its beginning they know of. */
+	excused: boolean
+	/** The log had a message with this number, or a later one, that had not arrived at the last check. */
+	owed: number | undefined
 }
 
-/** The most entries that wait while a repair reads; over that they are read from the log too. */
-const QUEUE = 10_000
-/** How many entries of a channel a repair reads at once. */
-const PAGE = 1_000
-/** How many channels a repair reads at once. */
-const CHANNELS = 500
-/** How long a failed repair waits before it tries again, in ms. */
+/** Reads what was missed, up to the head of the log as of its first read. */
+interface Round {
+	readonly merge: ChannelMerge
+	readonly members: Map<string, Tracked>
+	/** How many live entries waited when it first read the log: those it has read too. */
+	waiting: number
+}
+
+/** How long a failed read waits before it is tried again, in ms. */
 const RETRY = 250
+/** How long queued entries are delivered before others get a turn, in ms. */
+const SLICE = 8
 
 /** What an inbox has counted. */
 export interface InboxCounters {
@@ -26,61 +38,91 @@ export interface InboxCounters {
 	resets: number
 }
 
+/** What an {@link Inbox} needs of its log. */
+export interface InboxSource {
+	readonly read: ReadLog
+	/** How old entries of a channel may be that a repair delivers, in ms; `undefined` for any. */
+	ttl(channel: string): number | undefined
+	/** A read failed, and will be tried again. */
+	failed(error: unknown): void
+}
+
 /**
  * The one ordered inbox of an instance. It decides by position: the next entry is delivered, one that was seen is
  * dropped, and a hole pauses everything until it has been filled from the log. What cannot be filled is a reset.
  *
  * On one subscriber connection entries arrive in order of `seq`, so a hole on a channel means that it was lost, not
  * that it is late.
+ *
+ * A repair goes in rounds. Live entries wait in a queue from before the first read of a round. So the round ends where
+ * the log stood at that read, whatever is appended meanwhile: the queue has what comes later. Only if the queue
+ * overflows there is another round.
  */
 export class Inbox {
 	readonly counters: InboxCounters = { received: 0, repairedHoles: 0, resets: 0 }
 	readonly #receiver: LogReceiver
-	readonly #readLog: ReadLog
-	/** Of repairs, which try again until the log can be read. */
-	readonly #outage: Outage
+	readonly #source: InboxSource
 	readonly #channels = new Map<string, Tracked>()
 	#epoch: string | undefined
-	/** Entries that wait while `#paused`. */
-	#queue: LogEntry[] = []
+	/** No entry of this epoch up to here is delivered any more. */
+	#reached = 0
+	readonly #queue = new LiveQueue()
 	#paused: 'lost' | 'repairing' | undefined
-	/** Something was dropped, or a channel opened, that the repair that is running may have read too early for. */
+	/** A channel was opened that has a hole: another round must follow. */
 	#behind = false
-	/** The repair that is running: a newer one makes it stop. */
-	#running: object | undefined
+	/** The round that is running: a newer one makes it stop. */
+	#round: Round | undefined
 	#retry: NodeJS.Timeout | undefined
 	#closed = false
 
-	constructor(receiver: LogReceiver, readLog: ReadLog) {
+	constructor(receiver: LogReceiver, source: InboxSource) {
 		this.#receiver = receiver
-		this.#readLog = readLog
-		this.#outage = new Outage((error) => receiver.error(error))
+		this.#source = source
+	}
+
+	/** The open channels. */
+	get open(): string[] {
+		return [...this.#opened()].map(([name]) => name)
+	}
+
+	/** All messages up to here were delivered on all open channels; `undefined` if there are none. */
+	get lowest(): number | undefined {
+		let lowest: number | undefined
+		for (const [, { last }] of this.#opened()) lowest = Math.min(lowest ?? last, last)
+		return lowest
+	}
+
+	/** Some channel is open. */
+	get isUsed(): boolean {
+		return this.#opened().next().done !== true
 	}
 
 	/** The channel is being subscribed: its entries may arrive from now on. */
 	opening(channel: string): void {
-		this.#channels.set(channel, { open: false, last: 0, unsure: this.#paused === 'lost' })
+		const unsure = this.#paused === 'lost'
+		this.#channels.set(channel, { open: false, last: 0, unsure, excused: false, owed: undefined })
 	}
 
-	/** The channel is subscribed, and the log stood at `head` after that. Gives the position from which on it is certain. */
+	/**
+	 * The channel is subscribed, and the log stood at `head` after that. Returns the position from which on it is certain.
+	 */
 	opened(channel: string, head: LogPosition): LogPosition {
 		const tracked = this.#channels.get(channel)
 		if (tracked === undefined) return head
-		// What arrived before the answer was dropped: who listens begins after it.
-		tracked.last =
-			this.#epoch === undefined || this.#epoch === head.epoch ? Math.max(tracked.last, head.seq) : head.seq
+		if (this.#epoch === undefined || !this.#standsOnOthers(tracked)) this.#enterAt(head)
+		if (this.#epoch === head.epoch) {
+			// What arrived before the answer was dropped, and what others have passed must not follow: the channel begins
+			// after it.
+			const end = this.#round?.merge.end?.seq ?? 0
+			tracked.last = Math.max(tracked.last, head.seq, this.#reached, end)
+		} else {
+			tracked.last = head.seq
+			tracked.unsure = true
+		}
 		tracked.open = true
-		if (this.#paused !== undefined) this.#behind = true
-		if (this.#epoch === undefined || !this.#standsOnOthers(tracked)) this.#epoch = head.epoch
-		else if (this.#epoch !== head.epoch) tracked.unsure = true
 		if (tracked.unsure && this.#paused === undefined) this.#repair()
+		else if (tracked.unsure) this.#behind = true
 		return { epoch: head.epoch, seq: tracked.last }
-	}
-
-	/** There is another channel whose entries must follow those of the known epoch. */
-	#standsOnOthers(tracked: Tracked): boolean {
-		for (const other of this.#channels.values()) if (other.open && other !== tracked) return true
-		return false
 	}
 
 	/** The channel is not subscribed any more. */
@@ -91,20 +133,20 @@ export class Inbox {
 	/** Takes what arrived. */
 	receive(entries: readonly LogEntry[]): void {
 		this.counters.received += entries.length
-		if (this.#paused === 'lost') return
 		for (const entry of entries) {
-			if (this.#paused === undefined) this.#take(entry)
-			else if (this.#queue.length < QUEUE) this.#queue.push(entry)
-			else this.#behind = true
+			if (this.#paused === 'lost') return
+			if (this.#paused === undefined && this.#take(entry)) continue
+			this.#queue.push(entry)
+			if (this.#paused === undefined) this.#repair()
 		}
 	}
 
 	/** The subscriber was lost: from here on there are holes. */
 	lost(): void {
 		this.#paused = 'lost'
-		// A repair that ends now must not let in what comes before all channels are back.
-		this.#running = undefined
-		this.#queue = []
+		// A round that ends now must not let in what comes before all channels are back.
+		this.#round = undefined
+		this.#queue.clear()
 		clearTimeout(this.#retry)
 		for (const tracked of this.#channels.values()) if (!tracked.open) tracked.unsure = true
 	}
@@ -114,142 +156,205 @@ export class Inbox {
 		this.#repair()
 	}
 
-	close(): void {
-		this.#closed = true
-		this.#channels.clear()
-		this.#queue = []
-		clearTimeout(this.#retry)
-	}
-
-	#take(entry: LogEntry): void {
-		const tracked = this.#channels.get(entry.channel)
-		if (tracked === undefined) return
-		if (!tracked.open) {
-			tracked.last = Math.max(tracked.last, entry.seq)
+	/**
+	 * Compares where the log stands with what was delivered. A channel of which nothing is missing moves up to the head.
+	 * What is missing may be on its way; if it still is at the next check, it is read.
+	 */
+	check(names: readonly string[], read: LogRead): void {
+		if (this.#paused !== undefined || this.#closed) return
+		if (read.head.epoch !== this.#epoch) {
+			if (this.lowest !== undefined) this.#repair()
 			return
 		}
-		if (entry.epoch === this.#epoch) {
-			if (entry.seq <= tracked.last) return
-			if (entry.prev <= tracked.last) {
-				tracked.last = entry.seq
-				this.#receiver.deliver(entry)
-				return
+		let missing = false
+		for (const [index, name] of names.entries()) {
+			const tracked = this.#channels.get(name)
+			const link = read.channels[index]?.link
+			if (tracked?.open !== true || link === undefined) continue
+			if (link > tracked.last) {
+				missing ||= tracked.owed !== undefined && tracked.last < tracked.owed
+				tracked.owed = link
+			} else {
+				tracked.last = Math.max(tracked.last, read.head.seq)
+				tracked.owed = undefined
 			}
-			this.counters.repairedHoles++
 		}
-		// A hole, or another epoch, of which only the log knows how it follows.
-		this.#queue.push(entry)
-		this.#repair()
+		if (missing) this.#repair()
 	}
 
-	#repair(): void {
-		this.#paused = 'repairing'
+	/** Tells the receiver if everything up to a position was delivered. */
+	caughtUp(position: LogPosition): void {
+		if (this.#paused !== undefined || this.#closed || position.epoch !== this.#epoch) return
+		if ((this.lowest ?? -1) < position.seq) return
+		this.#reached = Math.max(this.#reached, position.seq)
+		this.#receiver.caughtUp?.(position)
+	}
+
+	close(): void {
+		this.#closed = true
+		this.#round = undefined
+		this.#channels.clear()
+		this.#queue.clear()
 		clearTimeout(this.#retry)
-		const run = {}
-		this.#running = run
-		this.#fill(run).then(
-			(finished) => {
-				if (!finished || this.#running !== run) return
-				this.#outage.over()
-				this.#paused = undefined
-				this.#drain()
-			},
-			(error: unknown) => {
-				if (this.#running !== run || this.#closed) return
-				this.#outage.report(error)
-				this.#retry = setTimeout(() => this.#repair(), RETRY).unref()
-			},
-		)
 	}
 
-	/** Takes what waited; an entry with a hole before it starts the next repair, and the rest waits again. */
-	#drain(): void {
-		const queue = this.#queue
-		this.#queue = []
-		for (const entry of queue) {
-			if (this.#paused === undefined) this.#take(entry)
-			else this.#queue.push(entry)
+	*#opened(): IterableIterator<[string, Tracked]> {
+		for (const channel of this.#channels) if (channel[1].open) yield channel
+	}
+
+	/** There is another channel whose entries must follow those of the known epoch. */
+	#standsOnOthers(tracked: Tracked): boolean {
+		for (const [, other] of this.#opened()) if (other !== tracked) return true
+		return false
+	}
+
+	/** No channel stands in the epoch of before. */
+	#enterAt(head: LogPosition): void {
+		if (this.#epoch !== head.epoch) this.#reached = 0
+		this.#epoch = head.epoch
+	}
+
+	/** Delivers an entry, or drops it. `false`: there is a hole before it, or only the log knows how it follows. */
+	#take(entry: LogEntry): boolean {
+		const tracked = this.#channels.get(entry.channel)
+		if (tracked === undefined) return true
+		if (!tracked.open) {
+			tracked.last = Math.max(tracked.last, entry.seq)
+			return true
 		}
-	}
-
-	/** Delivers what the log has after what was delivered, on every channel, merged. `false`: it was overtaken. */
-	async #fill(run: object): Promise<boolean> {
-		let more = true
-		while (more || this.#behind) {
-			this.#behind = false
-			const names = [...this.#channels].filter(([, { open }]) => open).map(([name]) => name)
-			if (names.length === 0) break
-			const waiting = this.#queue.length
-			const reads = await this.#read(names)
-			if (this.#running !== run || this.#closed) return false
-			const other = reads.find(({ log }) => log.head.epoch !== this.#epoch)
-			more = true
-			if (other === undefined) more = this.#deliver(reads)
-			else this.#enter(other.log)
-			if (!more) this.#forgetOver(waiting)
+		if (entry.epoch !== this.#epoch) return false
+		if (entry.seq > tracked.last) {
+			if (entry.prev > tracked.last) {
+				this.counters.repairedHoles++
+				return false
+			}
+			this.#deliver(tracked, entry)
 		}
 		return true
 	}
 
-	/** Of the first entries that wait, those of another epoch: the log was read after they came, so theirs is over. */
-	#forgetOver(count: number): void {
-		this.#queue = this.#queue.filter(({ epoch }, index) => index >= count || epoch === this.#epoch)
+	#deliver(tracked: Tracked, entry: LogEntry): void {
+		tracked.last = entry.seq
+		tracked.excused = false
+		this.#reached = Math.max(this.#reached, entry.seq)
+		this.#receiver.deliver(entry)
 	}
 
-	async #read(names: readonly string[]): Promise<{ names: readonly string[]; log: LogRead }[]> {
-		const reads: { names: readonly string[]; log: LogRead }[] = []
-		for (let at = 0; at < names.length; at += CHANNELS) {
-			const part = names.slice(at, at + CHANNELS)
-			const from = part.map((name): { name: string; from: ReadFrom } => ({
-				name,
-				from: this.#channels.get(name)?.last ?? { last: 0 },
-			}))
-			reads.push({ names: part, log: await this.#readLog(from, PAGE) })
+	#repair(): void {
+		this.#paused = 'repairing'
+		this.#behind = false
+		this.#queue.reopen()
+		clearTimeout(this.#retry)
+		const members = new Map(this.#opened())
+		const round = { merge: new ChannelMerge(this.#wanted(members)), members, waiting: 0 }
+		this.#round = round
+		this.#run(round)
+	}
+
+	#wanted(channels: Iterable<[string, Tracked]>): Wanted[] {
+		return Array.from(channels, ([name, { last, excused }]) => {
+			return { name, from: last, ttl: this.#source.ttl(name), excused }
+		})
+	}
+
+	#run(round: Round): void {
+		this.#fill(round).catch((error: unknown) => {
+			if (this.#round !== round) return
+			this.#source.failed(error)
+			this.#retry = setTimeout(() => this.#run(round), RETRY).unref()
+		})
+	}
+
+	/** Delivers what the log has after what was delivered, on every channel, merged; then what waited. */
+	async #fill(round: Round): Promise<void> {
+		const { merge, members } = round
+		while (members.size > 0 && !merge.isFinished) {
+			const isFirst = merge.end === undefined
+			if (isFirst) round.waiting = this.#queue.size
+			const read = await this.#source.read(merge.next())
+			if (this.#round !== round) return
+			if (read.head.epoch !== this.#epoch) this.#enter(read)
+			else if (merge.add(read)) {
+				if (isFirst) this.#includeLate(round)
+				this.#deliverRead(merge)
+				if (this.#round !== round) return
+				continue
+			}
+			return this.#repair()
 		}
-		return reads
+		this.#finish(round)
+		if (this.#round === round) await this.#drain(round)
+	}
+
+	/** Channels that were opened while the head was read: no entry may follow one with a higher number. */
+	#includeLate({ merge, members }: Round): void {
+		const late = [...this.#opened()].filter(([name, tracked]) => members.get(name) !== tracked)
+		if (late.length === 0) return
+		for (const [name, tracked] of late) members.set(name, tracked)
+		merge.include(this.#wanted(late))
+	}
+
+	#deliverRead(merge: ChannelMerge): void {
+		for (const entry of merge.take()) {
+			const tracked = this.#channels.get(entry.channel)
+			if (tracked?.open === true && entry.seq > tracked.last) this.#deliver(tracked, entry)
+		}
 	}
 
 	/** Another epoch has begun: the server was restarted or replaced. */
-	#enter(log: LogRead): void {
-		const cut = this.#epoch === undefined ? undefined : log.cuts.get(this.#epoch)
-		this.#epoch = log.head.epoch
-		for (const [name, tracked] of this.#channels) {
-			if (!tracked.open) continue
+	#enter({ head, floor, cuts }: LogRead): void {
+		const cut = this.#epoch === undefined ? undefined : cuts.get(this.#epoch)
+		this.#epoch = head.epoch
+		this.#reached = cut === undefined ? floor : Math.min(this.#reached, cut)
+		// One object for all channels: a receiver tells a stream once of a position.
+		const position = { epoch: head.epoch, seq: floor }
+		for (const [name, tracked] of this.#opened()) {
+			tracked.owed = undefined
 			if (cut !== undefined) {
 				// The server knows this instance's epoch up to the cut: what follows there follows here.
 				tracked.last = Math.min(tracked.last, cut)
 			} else {
 				// Nobody can say whether something was lost with the old data.
-				tracked.last = log.floor
-				this.#reset(name, { epoch: log.head.epoch, seq: log.floor }, 'epoch')
+				tracked.last = floor
+				tracked.excused = true
+				this.#reset(name, position, 'epoch')
 			}
 		}
 	}
 
-	/** Delivers what was read. `true`: there is more to read. */
-	#deliver(reads: readonly { names: readonly string[]; log: LogRead }[]): boolean {
-		for (const { names, log } of reads) {
-			for (const [index, name] of names.entries()) {
-				const tracked = this.#channels.get(name)
-				const channel = log.channels[index]
-				if (tracked === undefined || channel === undefined) continue
-				if (isComplete(channel, tracked.last, log.floor)) continue
-				tracked.last = log.head.seq
-				this.#reset(name, log.head, 'gap')
-			}
+	/** Everything up to the end of the round was delivered, or is missing for good. */
+	#finish({ merge, members, waiting }: Round): void {
+		this.#queue.drop(waiting)
+		const { end } = merge
+		if (end === undefined) return
+		const lost = new Set(merge.gaps())
+		this.#reached = Math.max(this.#reached, end.seq)
+		for (const [name, tracked] of members) {
+			if (this.#channels.get(name) !== tracked) continue
+			tracked.last = Math.max(tracked.last, end.seq)
+			tracked.unsure = false
+			tracked.excused = false
+			tracked.owed = undefined
+			if (lost.has(name)) this.#reset(name, end, 'gap')
 		}
-		// Positions cover all channels, so none may be ahead. What later reads saw after `upTo` waits in the queue too.
-		const merged = reads.map(({ log }) => merge(log))
-		const upTo = Math.min(...merged.map((part) => part.upTo.seq))
-		const entries = merged.flatMap((part) => part.entries.filter(({ seq }) => seq <= upTo))
-		if (reads.length > 1) entries.sort((a, b) => a.seq - b.seq)
-		for (const entry of entries) {
-			const tracked = this.#channels.get(entry.channel)
-			if (tracked === undefined || !tracked.open || entry.seq <= tracked.last) continue
-			tracked.last = entry.seq
-			this.#receiver.deliver(entry)
+		this.#receiver.caughtUp?.(end)
+	}
+
+	/** Delivers what waited; a hole in it begins the next round, and the rest waits again. */
+	async #drain(round: Round): Promise<void> {
+		let sliceEnd = performance.now() + SLICE
+		for (let entry = this.#queue.peek(); entry !== undefined; entry = this.#queue.peek()) {
+			if (!this.#take(entry)) return this.#repair()
+			if (this.#round !== round) return
+			this.#queue.shift()
+			if (performance.now() < sliceEnd) continue
+			await nextTurn()
+			if (this.#round !== round) return
+			sliceEnd = performance.now() + SLICE
 		}
-		return merged.some(({ more }) => more)
+		if (this.#queue.overflowed || this.#behind) return this.#repair()
+		this.#round = undefined
+		this.#paused = undefined
 	}
 
 	#reset(channel: string, position: LogPosition, reason: 'gap' | 'epoch'): void {

@@ -24,7 +24,7 @@ export class RedisNames {
 	readonly tag: string
 	readonly #keyPrefix: string
 	/** `{namespace}:<database>`: Pub/Sub crosses databases, and keys do not. */
-	readonly #channelTag: string
+	readonly #scope: string
 
 	/** @throws TypeError if the namespace is empty, has braces, spaces or control characters. */
 	constructor(namespace: string, keyPrefix: string, database = 0) {
@@ -32,8 +32,8 @@ export class RedisNames {
 			throw new TypeError('namespace must be a string without braces, spaces and control characters.')
 		}
 		this.tag = `{${namespace}}`
+		this.#scope = `${this.tag}:${database}`
 		this.#keyPrefix = keyPrefix
-		this.#channelTag = `${this.tag}:${database}`
 	}
 
 	/** A channel's name as Redis knows it, for `PUBLISH` in a script. */
@@ -68,15 +68,15 @@ export class RedisNames {
 
 	/** Channel: `<version> <stamp> <value>` for each commit, `gone` for a removal. */
 	stateChannel(name: string): string {
-		return `${this.#channelTag}:state:${name}`
+		return `${this.#scope}:state:${name}`
 	}
 
 	/** Channel: any payload, whenever the list changed. */
 	get listChannel(): string {
-		return `${this.#channelTag}:states`
+		return `${this.#scope}:states`
 	}
 
-	/** Hash: the log's epoch and counter, and what tells a server that lost data from one that did not. */
+	/** Hash: the log's epoch and counter, what tells a server that lost data from one that did not, and the last batches. */
 	get log(): string {
 		return `${this.tag}:log`
 	}
@@ -86,23 +86,28 @@ export class RedisNames {
 		return `${this.tag}:channels`
 	}
 
-	/** Hash: the last batch a producer published, so that a second run of it changes nothing. Expires in minutes. */
-	producer(id: string): string {
-		return `${this.tag}:producer:${id}`
+	/** Hash: instance → the lowest position it uses, and when it said so. Expires with the log. */
+	get instances(): string {
+		return `${this.tag}:instances`
 	}
 
-	/** Stream: the newest messages of a channel. Expires with its history's ttl. */
+	/** Hash: channel → what managers with history keep of it. Expires with the log. */
+	get retention(): string {
+		return `${this.tag}:retention`
+	}
+
+	/** Stream: the newest messages of a channel. Expires after 1.5 times its history's ttl. */
 	channel(name: string): string {
 		return `${this.tag}:channel:${name}`
 	}
 
 	/** Channel: the messages of a channel, each behind a line `<epoch> <seq> <prev> <lengths>`. */
 	messageChannel(name: string): string {
-		return `${this.#channelTag}:channel:${name}`
+		return `${this.#scope}:channel:${name}`
 	}
 
 	/** Channel: messages for single streams of one instance. */
 	directChannel(instance: string): string {
-		return `${this.#channelTag}:direct:${instance}`
+		return `${this.#scope}:direct:${instance}`
 	}
 }

@@ -16,9 +16,12 @@ interface Waiting extends Outgoing {
 
 /** How an outbox publishes. */
 export interface Publisher {
-	/** Commands go through now. */
+	/** Commands go through now, or are refused at once. */
 	ready(): boolean
-	/** Publishes a batch, once however often it is sent; gives the position of its first message. */
+	/**
+	 * Publishes a batch, once however often it is sent and after those that were given before it; returns the position
+	 * of its first message.
+	 */
 	publish(batch: readonly Outgoing[], deadlineMs: number): Promise<LogPosition>
 }
 
@@ -26,14 +29,18 @@ export interface Publisher {
 const BATCH = 512
 /** The most characters of one script call, unless it is one message. */
 const BATCH_LENGTH = 1_048_576
+/** The most batches, messages and characters without an answer. */
+const IN_FLIGHT = { batches: 16, messages: 4_096, length: 4 * 1_048_576 }
+/** How long a batch that is not full waits while others have no answer yet, in ms. */
+const PACE = 2
 /** The most messages, and characters, that wait while Redis is away. */
 const LIMIT = 100_000
 const LENGTH_LIMIT = 64 * 1_048_576
 
 /**
- * Messages in the order in which they were sent, folded into batches: one batch is on its way, everything that came
- * meanwhile goes into the next. So order needs no other care, and the throughput does not fall to one message for
- * each round trip.
+ * Messages in the order in which they were sent, folded into batches. A batch goes out at once if none is without an
+ * answer or if it is full, else after a moment: so a single message does not wait, a near Redis gets large batches, and
+ * the throughput to a distant one is not bounded by its round trips.
  *
  * A batch is made only when Redis is there. What waits longer than the deadline before that was never sent, and is
  * refused. What was sent gets at least half of the deadline for its answer.
@@ -43,10 +50,14 @@ export class Outbox {
 	readonly #deadline: number
 	#waiting: Waiting[] = []
 	#length = 0
-	#busy = false
+	readonly #inFlight = { batches: 0, messages: 0, length: 0 }
+	#sentAt = Number.NEGATIVE_INFINITY
+	/** How many messages may be without an answer: a slow Redis gets few, so that none misses its deadline in the queue. */
+	#window = BATCH
 	#closed = false
 	#scheduled = false
 	#timer: NodeJS.Timeout | undefined
+	#onEmpty: (() => void) | undefined
 
 	constructor(publisher: Publisher, deadlineMs: number) {
 		this.#publisher = publisher
@@ -67,8 +78,9 @@ export class Outbox {
 			)
 		}
 		return new Promise((accept, refuse) => {
-			this.#waiting.push({ ...message, since: performance.now(), accept, refuse })
-			this.#length += message.payload.length
+			const { channel, payload, except } = message
+			this.#waiting.push({ channel, payload, except, since: performance.now(), accept, refuse })
+			this.#length += payload.length
 			this.#schedule()
 		})
 	}
@@ -78,54 +90,84 @@ export class Outbox {
 		this.#schedule()
 	}
 
-	/** Refuses everything that was not sent. */
-	close(): void {
+	/**
+	 * Takes no more. What waits is sent, or refused at its deadline.
+	 *
+	 * @param onEmpty - Called once, when nothing waits and every batch has its answer.
+	 */
+	close(onEmpty: () => void): void {
 		this.#closed = true
+		this.#onEmpty = onEmpty
+		this.#endIfEmpty()
+	}
+
+	#endIfEmpty(): void {
+		if (this.#waiting.length > 0 || this.#inFlight.batches > 0) return
 		clearTimeout(this.#timer)
-		const waiting = this.#take(this.#waiting.length)
-		for (const { refuse } of waiting) refuse(new EvClosedError('The log'))
+		this.#onEmpty?.()
+		this.#onEmpty = undefined
 	}
 
 	/** Everything one turn of the event loop sends goes into one batch. */
 	#schedule(): void {
-		if (this.#scheduled || this.#busy) return
+		if (this.#scheduled) return
 		this.#scheduled = true
 		outsideContext(() =>
 			queueMicrotask(() => {
 				this.#scheduled = false
-				void this.#flush()
+				this.#flush()
 			}),
 		)
 	}
 
-	async #flush(): Promise<void> {
-		if (this.#busy) return
-		this.#busy = true
-		for (;;) {
-			this.#refuseOverdue()
-			if (this.#waiting.length === 0 || !this.#publisher.ready()) break
-			// A function of its own: the frame of this loop, which may run for hours, would keep the messages of one
-			// batch, and the stores of their senders, until the answer to the next one.
-			await this.#publishBatch()
+	#flush(): void {
+		this.#refuseOverdue()
+		while (this.#waiting.length > 0 && this.#publisher.ready()) {
+			const size = this.#batchSize()
+			if (!this.#mayGo(size)) break
+			void this.#publish(this.#take(size))
 		}
-		this.#busy = false
 		this.#arm()
+		this.#endIfEmpty()
 	}
 
-	async #publishBatch(): Promise<void> {
-		const batch = this.#take(this.#batchSize())
-		const since = batch.at(-1)?.since ?? performance.now()
+	#mayGo(size: number): boolean {
+		const { batches, messages, length } = this.#inFlight
+		if (batches === 0) return true
+		if (batches === IN_FLIGHT.batches || messages + size > this.#window) return false
+		if (length >= IN_FLIGHT.length) return false
+		return size < this.#waiting.length || size === BATCH || performance.now() - this.#sentAt >= PACE
+	}
+
+	async #publish(batch: readonly Waiting[]): Promise<void> {
+		const inFlight = this.#inFlight
+		const length = lengthOf(batch)
+		inFlight.batches++
+		inFlight.messages += batch.length
+		inFlight.length += length
+		const sentAt = performance.now()
+		this.#sentAt = sentAt
+		const usesWindow = inFlight.messages * 2 >= this.#window
 		try {
 			// What was sent cannot be called back. To give it only what a full queue left over would refuse, one after
 			// the other, batches that Redis accepts, and never catch up.
-			const left = this.#deadline - (performance.now() - since)
-			const first = await this.#publisher.publish(batch, Math.max(left, this.#deadline / 2))
-			for (const [index, { accept }] of batch.entries()) {
-				accept({ epoch: first.epoch, seq: first.seq + index })
-			}
+			const left = this.#deadline - (sentAt - (batch.at(-1)?.since ?? sentAt))
+			const { epoch, seq } = await this.#publisher.publish(batch, Math.max(left, this.#deadline / 2))
+			for (const [index, { accept }] of batch.entries()) accept({ epoch, seq: seq + index })
 		} catch (error) {
 			for (const { refuse } of batch) refuse(error)
 		}
+		this.#adapt(performance.now() - sentAt, usesWindow)
+		inFlight.batches--
+		inFlight.messages -= batch.length
+		inFlight.length -= length
+		this.#flush()
+	}
+
+	#adapt(answerMs: number, usesWindow: boolean): void {
+		if (answerMs > this.#deadline / 4) this.#window = Math.max(BATCH, this.#window / 2)
+		else if (usesWindow && answerMs < this.#deadline / 8)
+			this.#window = Math.min(IN_FLIGHT.messages, this.#window * 2)
 	}
 
 	#batchSize(): number {
@@ -141,24 +183,39 @@ export class Outbox {
 
 	#take(count: number): Waiting[] {
 		const taken = this.#waiting.splice(0, count)
-		for (const { payload } of taken) this.#length -= payload.length
+		this.#length -= lengthOf(taken)
 		return taken
 	}
 
 	#refuseOverdue(): void {
 		const oldest = performance.now() - this.#deadline
+		const first = this.#waiting[0]
+		if (first === undefined || first.since > oldest) return
 		const overdue = this.#waiting.findIndex(({ since }) => since > oldest)
 		for (const { refuse } of this.#take(overdue < 0 ? this.#waiting.length : overdue)) {
-			refuse(new EvUnavailableError(`The message waited ${this.#deadline} ms for Redis and was not sent.`))
+			refuse(
+				this.#closed
+					? new EvClosedError('The log')
+					: new EvUnavailableError(`The message waited ${this.#deadline} ms for Redis and was not sent.`),
+			)
 		}
 	}
 
-	/** While Redis is away, what waits is refused at its deadline. */
+	/** Looks again when the next batch may go, or when the first message is overdue. */
 	#arm(): void {
-		clearTimeout(this.#timer)
 		const first = this.#waiting[0]
+		clearTimeout(this.#timer)
 		if (first === undefined) return
-		const left = this.#deadline - (performance.now() - first.since)
-		this.#timer = setTimeout(() => void this.#flush(), Math.max(left + 1, 1)).unref()
+		const now = performance.now()
+		const overdue = this.#deadline - (now - first.since) + 1
+		const pace = this.#inFlight.batches > 0 ? PACE - (now - this.#sentAt) : 0
+		const wait = pace > 0 ? Math.min(pace, overdue) : overdue
+		this.#timer = outsideContext(() => setTimeout(() => this.#flush(), Math.max(wait, 1)).unref())
 	}
+}
+
+function lengthOf(batch: readonly Outgoing[]): number {
+	let length = 0
+	for (const { payload } of batch) length += payload.length
+	return length
 }

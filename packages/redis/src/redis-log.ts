@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import {
 	type ChannelLog,
@@ -8,37 +7,30 @@ import {
 	type LogPage,
 	type LogPosition,
 	type LogReceiver,
-	type LogRetention,
 	type LogStart,
 } from '@evstream/core'
-import { Outage, type RedisBus, type RedisCommands } from '@evstream/pubsub'
+import { Outage, type RedisBus } from '@evstream/pubsub'
 import { outsideContext } from './context.js'
 import { Inbox } from './inbox.js'
+import { KEEP } from './keep-script.js'
 import type { RedisNames } from './keys.js'
-import { type LogRead, parseRead, type ReadFrom, type ReadLog, readPage } from './log-reader.js'
-import { LOG_SCRIPTS, PUBLISH, READ } from './log-scripts.js'
-import { Outbox, type Outgoing } from './outbox.js'
+import { LogCommandError, LogCommands } from './log-commands.js'
+import { LogKeeper } from './log-keeper.js'
+import { LogPublisher } from './log-publisher.js'
+import { readPage } from './log-reader.js'
+import type { LogReads, ReadBudget, ReadLane } from './log-reads.js'
+import { PUBLISH } from './publish-script.js'
 import { publishedEntries } from './published-entries.js'
-import { defineScripts, runScript } from './script.js'
+import { type LogRead, parseRead, type ReadFrom, type ReadLog, type ReadRequest } from './read-reply.js'
+import { READ } from './read-script.js'
+import { Verification } from './verification.js'
 
-/** The most entries of one channel that one read gives. */
-const PAGE = 1_000
-/** How long the log remembers that a channel existed, in ms: positions that clients keep longer are reset. */
-const KEEP = 3 * 86_400_000
-/** What is kept without history, to repair this instance's own holes. */
-const REPAIR: LogRetention = { size: 1_000, ttl: 60_000 }
-/**
- * The longest stream Redis is asked for: some servers read `MAXLEN` as a number of 32 bits. An endless history means
- * this, which is more than fits into the memory of a node.
- */
-const MOST = 2 ** 31 - 1
-/** The longest time Redis is asked to keep something, in ms: some 300 years. */
-const LONGEST = 1e13
 /** How long it waits after a failed read before it tries again, in ms. */
 const RETRY = 250
-
-/** The most reads and batches that may be without an answer at a time. */
-const PENDING = 10_000
+/** How often a read lets an epoch begin before it gives up. */
+const BEGINNINGS = 3
+/** What is kept longer, in ms, has no oldest entry. */
+const LONGEST = 1e13
 
 /** What a log has counted. */
 export interface RedisLogCounters {
@@ -52,24 +44,26 @@ export interface RedisLogCounters {
 /** The channel log of all instances on one Redis. */
 export class RedisLog implements ChannelLog {
 	readonly #bus: RedisBus
-	readonly #commands: RedisCommands
-	readonly #outage: Outage
 	readonly #names: RedisNames
 	readonly #receiver: LogReceiver
 	readonly #options: LogOptions
 	readonly #deadline: number
 	readonly #onClose: () => void
+	readonly #reads: LogReads
 	readonly #inbox: Inbox
-	readonly #outbox: Outbox
-	readonly #producer = randomUUID()
+	readonly #verification: Verification
+	/** Failed reads that will be tried again. */
+	readonly #outage: Outage
+	readonly #commands: LogCommands
+	readonly #keeper: LogKeeper
+	readonly #publisher: LogPublisher
 	readonly #undo: (() => void)[]
 	/** What ends the subscription of each channel. */
 	readonly #subscriptions = new Map<string, Promise<() => void>>()
 	/** A read of the head that was not sent yet. */
 	#nextHead: Promise<LogPosition> | undefined
-	#batch = 0
-	#published = 0
 	#closed = false
+	#closing: Promise<void> | undefined
 
 	constructor(
 		bus: RedisBus,
@@ -77,41 +71,42 @@ export class RedisLog implements ChannelLog {
 		receiver: LogReceiver,
 		options: LogOptions,
 		deadlineMs: number,
+		reads: LogReads,
 		onClose: () => void,
 	) {
 		this.#bus = bus
-		this.#commands = bus.commands({ limit: PENDING })
-		this.#outage = new Outage((error) => receiver.error(error))
 		this.#names = names
 		this.#receiver = receiver
 		this.#options = options
 		this.#deadline = deadlineMs
+		this.#reads = reads
 		this.#onClose = onClose
-		defineScripts(bus.client, LOG_SCRIPTS)
-		this.#inbox = new Inbox(receiver, (channels, limit) => this.#read(channels, limit))
-		this.#outbox = new Outbox(
-			{
-				ready: () => !bus.waits,
-				publish: (batch, left) => this.#publish(batch, left),
-			},
-			deadlineMs,
-		)
-		const wake = (): void => this.#outbox.wake()
-		this.#undo = [
-			bus.onResume(wake),
-			bus.onLost(() => this.#inbox.lost()),
-			bus.onRestored(() => this.#inbox.restored()),
-		]
+		this.#outage = new Outage((error) => receiver.error(error))
+		const failed = (error: unknown): void => this.#outage.report(error)
+		this.#commands = new LogCommands(bus, [PUBLISH, KEEP, READ], failed)
+		this.#inbox = new Inbox(receiver, {
+			read: this.#reader('repair'),
+			ttl: (name) => this.#keptFor(name),
+			failed,
+		})
+		this.#verification = new Verification(this.#inbox, { read: this.#reader('watch'), failed })
+		this.#keeper = new LogKeeper(names, this.#commands, options, deadlineMs, () => this.#verification.lowest)
+		this.#publisher = new LogPublisher(bus, names, this.#commands, options, deadlineMs)
+		this.#undo = [bus.onLost(() => this.#inbox.lost()), bus.onRestored(() => this.#inbox.restored())]
 		void this.#listenForDirect()
 	}
 
 	/** The counters, as a new plain object. */
 	counters(): RedisLogCounters {
-		return { published: this.#published, ...this.#inbox.counters, outbox: this.#outbox.size }
+		const { published, waiting: outbox } = this.#publisher
+		return { published, ...this.#inbox.counters, outbox }
 	}
 
 	append(channel: string, payload: string, except = ''): Promise<LogPosition> {
-		return this.#outbox.send({ channel, payload, except })
+		this.#keeper.use(channel)
+		const sent = this.#publisher.append(channel, payload, except)
+		this.#keeper.start()
+		return sent
 	}
 
 	subscribe(channel: string): Promise<LogPosition> {
@@ -129,7 +124,14 @@ export class RedisLog implements ChannelLog {
 		this.#nextHead ??= this.#readHead()
 		const head = await this.#nextHead
 		if (this.#subscriptions.get(channel) !== subscription) throw new EvClosedError('The subscription')
-		return this.#inbox.opened(channel, head)
+		const isFirst = !this.#inbox.isUsed
+		const position = this.#inbox.opened(channel, head)
+		this.#keeper.use(channel)
+		this.#keeper.start()
+		this.#verification.start()
+		// Before the first channel is certain the log knows that this instance needs what comes after.
+		if (isFirst) await this.#keeper.renew().catch((error: unknown) => this.#outage.report(error))
+		return position
 	}
 
 	unsubscribe(channel: string): void {
@@ -145,27 +147,42 @@ export class RedisLog implements ChannelLog {
 	}
 
 	read(channels: readonly string[], start: LogStart): Promise<LogPage> {
-		const { resumable, retention } = this.#options
-		const isKept = (channel: string): boolean => !resumable || retention(channel).size > 0
-		const readLog: ReadLog = (from, limit) => this.#read(from, limit)
-		return outsideContext(() => readPage(readLog, channels, start, PAGE, isKept))
+		return outsideContext(() =>
+			readPage(this.#reader('replay'), channels, start, (name) => this.#keptFor(name)),
+		)
+	}
+
+	/** Compares what was delivered with the log, as it does by itself every minute. */
+	async verify(): Promise<void> {
+		await outsideContext(async () => {
+			await this.#keeper.renew()
+			await this.#verification.run()
+		})
 	}
 
 	async direct(streamId: string, payload: string): Promise<void> {
 		const instance = streamId.slice(0, streamId.lastIndexOf('-') + 1)
 		await this.#bus
 			.publish(this.#names.directChannel(instance), JSON.stringify([streamId, payload]), this.#deadline)
-			.catch(rethrow)
+			.catch((cause: unknown) => {
+				throw unavailable(cause)
+			})
 	}
 
-	close(): void {
-		if (this.#closed) return
+	close(): Promise<void> {
+		this.#closing ??= this.#close()
+		return this.#closing
+	}
+
+	async #close(): Promise<void> {
 		this.#closed = true
 		for (const channel of [...this.#subscriptions.keys()]) this.unsubscribe(channel)
 		for (const undo of this.#undo) undo()
+		this.#verification.close()
 		this.#inbox.close()
-		this.#outbox.close()
+		this.#keeper.close()
 		this.#onClose()
+		await outsideContext(() => this.#publisher.close())
 	}
 
 	/** Where the log stands after now. Channels that are subscribed in one turn share it: there may be thousands. */
@@ -174,9 +191,7 @@ export class RedisLog implements ChannelLog {
 			await nextTurn()
 			this.#nextHead = undefined
 			try {
-				const { head } = await this.#read([], 1)
-				this.#outage.over()
-				return head
+				return (await this.#reader('watch')({ channels: [] })).head
 			} catch (error) {
 				if (this.#closed) throw new EvClosedError('The log')
 				if (!(error instanceof EvUnavailableError)) throw error
@@ -200,7 +215,10 @@ export class RedisLog implements ChannelLog {
 
 	#receive(channel: string, published: string): void {
 		try {
-			this.#inbox.receive(publishedEntries(channel, published))
+			const entries = publishedEntries(channel, published)
+			const last = entries.at(-1)
+			if (last !== undefined) this.#commands.head.note(last.epoch, last.seq)
+			this.#inbox.receive(entries)
 		} catch (error) {
 			this.#receiver.error(error)
 		}
@@ -219,94 +237,56 @@ export class RedisLog implements ChannelLog {
 		}
 	}
 
-	async #publish(batch: readonly Outgoing[], deadlineMs: number): Promise<LogPosition> {
-		const names = this.#names
-		const batchNumber = ++this.#batch
-		const numbers = new Map<string, number>()
-		const channels: (string | number)[] = []
-		const messages: (string | number)[] = []
-		let keep = KEEP
-		for (const { channel, payload, except } of batch) {
-			let index = numbers.get(channel)
-			if (index === undefined) {
-				index = numbers.size + 1
-				numbers.set(channel, index)
-				const { size, ttl } = this.#retention(channel)
-				keep = Math.max(keep, 2 * ttl)
-				channels.push(channel, names.published(names.messageChannel(channel)), size, Math.ceil(ttl))
-			}
-			messages.push(index, payload.length, except.length, except, payload)
-		}
-		const reply = await this.#commands
-			.run(
-				(client) =>
-					runScript(
-						client,
-						PUBLISH,
-						[
-							names.log,
-							names.channels,
-							names.producer(this.#producer),
-							...[...numbers.keys()].map((name) => names.channel(name)),
-						],
-						[batchNumber, newEpoch(), keep, numbers.size, ...channels, ...messages],
-					),
-				deadlineMs,
-			)
-			.catch(rethrow)
-		const [epoch, first] = String(reply).split(' ')
-		if (epoch === undefined || first === undefined)
-			throw new EvUnavailableError('Redis gave something that is no position.')
-		this.#published += batch.length
-		return { epoch, seq: Number(first) }
+	#reader(lane: ReadLane): ReadLog {
+		return (request) => this.#reads.run(lane, (budget) => this.#read(request, budget))
 	}
 
-	async #read(channels: readonly { name: string; from: ReadFrom }[], limit: number): Promise<LogRead> {
+	async #read(request: ReadRequest, budget: ReadBudget): Promise<LogRead> {
+		for (let beginning = 1; ; beginning++) {
+			try {
+				const read = await this.#readOnce(request, budget)
+				this.#commands.head.note(read.head.epoch, read.head.seq)
+				this.#outage.over()
+				return read
+			} catch (error) {
+				const begins = error instanceof LogCommandError && error.answer === 'EVBEGIN'
+				if (!begins || beginning === BEGINNINGS) throw error
+				// Reading never writes, so an epoch is begun by the keeper.
+				await this.#keeper.keep()
+			}
+		}
+	}
+
+	async #readOnce(request: ReadRequest, { entries, bytes }: ReadBudget): Promise<LogRead> {
+		const { channels, bound = '', maxBytes = bytes } = request
 		const names = this.#names
-		const reply = await this.#commands
-			.run((client) =>
-				runScript(
-					client,
-					READ,
-					[names.log, names.channels, ...channels.map(({ name }) => names.channel(name))],
-					[
-						newEpoch(),
-						KEEP,
-						limit,
-						...channels.flatMap(({ name, from }) => [
-							name,
-							typeof from === 'number' ? from : `last:${from.last}`,
-						]),
-					],
-				),
-			)
-			.catch(rethrow)
+		const keys = [names.log, names.channels, ...channels.map(({ name }) => names.channel(name))]
+		const from = channels.map(({ from, ttl = 0 }) => `${formatFrom(from)} ${Math.ceil(ttl)} `).join('')
+		const prefix = Buffer.byteLength(names.published(names.channel('')))
+		const args = [entries, Math.min(bytes, maxBytes), bound, prefix, from]
 		return parseRead(
-			reply,
+			await this.#commands.run(READ, keys, () => args, this.#deadline),
 			channels.map(({ name }) => name),
-			limit,
 		)
 	}
 
-	#retention(channel: string): LogRetention {
+	/** How long a channel is kept for clients, in ms, 0 for ever or as others say; `undefined` if it is not. */
+	#keptFor(channel: string): number | undefined {
 		const { resumable, retention } = this.#options
-		const { size, ttl } = retention(channel)
-		// A channel that keeps nothing for clients still keeps enough to mend a lost connection.
-		if (!resumable || size === 0) return REPAIR
-		return { size: Math.min(size, MOST), ttl: Math.min(ttl, LONGEST) }
+		if (!resumable) return 0
+		const { size, ttl, maxBytes } = retention(channel)
+		if (size === 0 || maxBytes === 0) return undefined
+		return ttl < LONGEST ? ttl : 0
 	}
 }
 
-/** Used if an epoch has to begin. */
-function newEpoch(): string {
-	return randomUUID().replaceAll('-', '').slice(0, 12)
+function formatFrom(from: ReadFrom): string {
+	return typeof from === 'number' ? `${from}` : `last:${from.last}:${from.below ?? ''}`
 }
 
-function rethrow(cause: unknown): never {
+function unavailable(cause: unknown): Error {
 	if (cause instanceof Error && Reflect.get(cause, 'code') === 'EV_CLOSED')
-		throw new EvClosedError('The Redis adapter')
-	throw new EvUnavailableError(
-		`Redis did not take a command: ${cause instanceof Error ? cause.message : String(cause)}`,
-		{ cause },
-	)
+		return new EvClosedError('The Redis adapter')
+	const message = cause instanceof Error ? cause.message : String(cause)
+	return new EvUnavailableError(`Redis did not take a command: ${message}`, { cause })
 }

@@ -20,6 +20,8 @@ async function one() {
 		key,
 		/** As if the time after which silent channels are looked for had passed. */
 		age: () => look.hset(key('log'), 'marked', '0'),
+		/** As if another server had these data, and the identity was not looked at for a while. */
+		move: (run: string) => look.hset(key('log'), 'run', run, 'checked', '0'),
 	}
 }
 
@@ -97,9 +99,9 @@ describe('a log that lost its list of channels', () => {
 	})
 
 	it('knows no earlier epoch any more, and keeps its floor', async () => {
-		const { send, look, key, age } = await one()
+		const { send, look, key, age, move } = await one()
 		await send('x', '1')
-		await look.hset(key('log'), 'run', 'another')
+		await move('another')
 		await send('x', '2')
 		expect(await look.hget(key('log'), 'cuts')).not.toBe('')
 		await look.del(key('channels'))
@@ -124,11 +126,11 @@ describe('a log that lost its list of channels', () => {
 
 describe('an epoch that another server began', () => {
 	it('is known up to where this server has it: positions before resume, later ones are told', async () => {
-		const { send, listen, look, key } = await one()
+		const { send, listen, look, key, move } = await one()
 		const first = await send('x', '1')
 		await send('x', '2')
 		const [epoch] = first.split('-')
-		await look.hset(key('log'), 'run', 'another')
+		await move('another')
 		const next = await send('x', '3')
 		expect(next).not.toContain(`${epoch}-`)
 		expect(await look.hget(key('log'), 'cuts')).toBe(`${epoch}:2;`)
@@ -140,11 +142,11 @@ describe('an epoch that another server began', () => {
 	})
 
 	it('is one of the newest sixteen that are remembered', async () => {
-		const { send, look, key } = await one()
+		const { send, look, key, move } = await one()
 		const epochs: (string | undefined)[] = []
 		for (let n = 0; n < 20; n++) {
 			epochs.unshift((await send('x', `${n}`)).split('-')[0])
-			await look.hset(key('log'), 'run', `server ${n}`)
+			await move(`server ${n}`)
 		}
 		await send('x', 'last')
 		const cuts = String(await look.hget(key('log'), 'cuts'))

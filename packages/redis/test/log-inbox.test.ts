@@ -239,3 +239,156 @@ describe('Inbox', () => {
 		expect(delivered).toEqual([])
 	})
 })
+
+describe('Inbox, about silent channels', () => {
+	it('sees no hole in one that was forgotten and began again during a repair', async () => {
+		const { inbox, open, append, forget, delivered, resets, reads, at } = setUp()
+		open('a', 'quiet')
+		at.once = false
+		inbox.lost()
+		for (let n = 0; n < 1_500; n++) append('a')
+		inbox.restored()
+		reads[0]?.answer()
+		await until(() => reads.length === 2)
+		forget('quiet')
+		const again = append('quiet')
+		inbox.receive([again])
+		at.once = true
+		reads[1]?.answer()
+		await until(() => delivered.length === 1_501)
+		expect(resets).toEqual([])
+		expect(reads).toHaveLength(2)
+	})
+
+	it('sees no hole in one that was forgotten after a check', async () => {
+		const { inbox, open, append, forget, delivered, resets, reads, check, caughtUp } = setUp()
+		open('a', 'quiet')
+		inbox.receive([append('a'), append('a')])
+		check('a', 'quiet')
+		inbox.caughtUp({ epoch: 'one', seq: 2 })
+		expect(caughtUp).toEqual([{ epoch: 'one', seq: 2 }])
+		expect(inbox.lowest).toBe(2)
+		forget('quiet')
+		inbox.receive([append('quiet')])
+		expect(seqs(delivered)).toEqual([1, 2, 3])
+		expect([...resets, ...reads]).toEqual([])
+	})
+
+	it('reads what has not arrived at the second check, and not at the first', async () => {
+		const { inbox, open, append, delivered, reads, check, caughtUp } = setUp()
+		open('a', 'b')
+		append('a')
+		check('a', 'b')
+		inbox.caughtUp({ epoch: 'one', seq: 1 })
+		expect([...reads, ...caughtUp]).toEqual([])
+		check('a', 'b')
+		await until(() => delivered.length === 1)
+		expect(caughtUp).toEqual([{ epoch: 'one', seq: 1 }])
+		expect(inbox.lowest).toBe(1)
+	})
+
+	it('does not read what came late', async () => {
+		const { inbox, open, append, delivered, reads, check } = setUp()
+		open('a')
+		for (let n = 0; n < 5; n++) {
+			const late = append('a')
+			check('a')
+			inbox.receive([late])
+		}
+		check('a')
+		await turn()
+		expect(seqs(delivered)).toEqual([1, 2, 3, 4, 5])
+		expect(reads).toEqual([])
+	})
+
+	it('finds out about a new epoch in which nothing arrived', async () => {
+		const { open, resets, check, restart } = setUp()
+		open('a')
+		restart()
+		check('a')
+		await until(() => resets.length === 1)
+		expect(resets).toEqual([['a', { epoch: 'one+', seq: 0 }, 'epoch']])
+	})
+
+	it('says that it has delivered everything when a repair has ended, and never too early', async () => {
+		const { inbox, open, append, delivered, caughtUp, reads, at } = setUp()
+		open('a', 'b')
+		inbox.lost()
+		at.once = false
+		for (let n = 0; n < 1_500; n++) append('a')
+		inbox.caughtUp({ epoch: 'one', seq: 0 })
+		inbox.restored()
+		reads[0]?.answer()
+		await until(() => delivered.length === 1_000)
+		inbox.caughtUp({ epoch: 'one', seq: 1_500 })
+		expect(caughtUp).toEqual([])
+		at.once = true
+		reads[1]?.answer()
+		await until(() => caughtUp.length === 1)
+		expect(caughtUp).toEqual([{ epoch: 'one', seq: 1_500 }])
+		expect(delivered).toHaveLength(1_500)
+	})
+})
+
+describe('Inbox, what one outage costs', () => {
+	it('is one position for all channels with a hole, behind everything before it', async () => {
+		const { inbox, open, append, delivered, resets, trim } = setUp()
+		const names = Array.from({ length: 1_200 }, (_, n) => `c${n}`)
+		open(...names, 'whole')
+		inbox.lost()
+		for (const name of names) append(name)
+		for (let n = 0; n < 1_500; n++) append('whole')
+		for (const name of names) trim(name, 1_200)
+		inbox.restored()
+		await until(() => resets.length === 1_200)
+		expect(delivered).toHaveLength(1_500)
+		expect(new Set(resets.map(([, position]) => position)).size).toBe(1)
+		expect(resets[0]).toEqual(['c0', { epoch: 'one', seq: 2_700 }, 'gap'])
+	})
+
+	it('is no second reset when of a new epoch not all is kept', async () => {
+		const { inbox, open, append, delivered, resets, trim, restart } = setUp()
+		open('a', 'b')
+		inbox.receive([append('a')])
+		inbox.lost()
+		restart()
+		for (let n = 0; n < 10; n++) append('a')
+		append('b')
+		trim('a', 5)
+		trim('b', 11)
+		inbox.restored()
+		await until(() => delivered.length === 6)
+		const position = { epoch: 'one+', seq: 0 }
+		expect(resets).toEqual([
+			['a', position, 'epoch'],
+			['b', position, 'epoch'],
+		])
+		expect(resets[0]?.[1]).toBe(resets[1]?.[1])
+		// The next hole is another outage.
+		inbox.lost()
+		append('a')
+		trim('a', 12)
+		append('a')
+		inbox.restored()
+		await until(() => resets.length === 3)
+		expect(resets[2]).toEqual(['a', { epoch: 'one+', seq: 13 }, 'gap'])
+	})
+
+	it('ends although messages go on coming all the time', async () => {
+		const { inbox, open, append, delivered, at, reads } = setUp()
+		open('a', 'b')
+		inbox.lost()
+		at.once = false
+		for (let n = 0; n < 5_000; n++) append('a')
+		inbox.restored()
+		for (let n = 0; delivered.length < 5_000 + 1_000 * n; n++) {
+			// As many as a read brings come while it reads.
+			for (let k = 0; k < 1_000; k++) inbox.receive([append('b')])
+			reads.at(-1)?.answer()
+			await turn()
+			if (n > 20) throw new Error('It does not end.')
+		}
+		expect(reads.length).toBeLessThanOrEqual(7)
+		expect(seqs(delivered)).toEqual(Array.from({ length: delivered.length }, (_, n) => n + 1))
+	})
+})

@@ -220,17 +220,23 @@ describe.skipIf(noAcl)('a user limited to the namespace', () => {
 		const commands = ['+@connection', '+@scripting', '+info', '+subscribe', '+unsubscribe', '+publish']
 		const data = [
 			'+hmget',
+			'+hget',
 			'+hset',
+			'+hdel',
+			'+hgetall',
+			'+hscan',
 			'+del',
 			'+exists',
 			'+pexpire',
+			'+pttl',
 			'+xadd',
-			'+xdel',
+			'+xtrim',
 			'+xrange',
 			'+xrevrange',
 			'+zadd',
 			'+zscore',
-			'+zremrangebyscore',
+			'+zcount',
+			'+zremrangebyrank',
 			'+time',
 		]
 		await look.acl('SETUSER', `user-${namespace}`, ...acl, ...commands, ...data)

@@ -30,7 +30,7 @@ describe('a channel that keeps nothing for clients', () => {
 			expect(receiver.manager.stats().resets).toBe(0)
 			// It is kept for repairs only, so not for long.
 			const look = lookInto(redis())
-			expect(await look.pttl(`{${namespace}}:channel:x`)).toBeLessThanOrEqual(60_000)
+			expect(await look.pttl(`{${namespace}}:channel:x`)).toBeLessThanOrEqual(90_000)
 		})
 	}
 })

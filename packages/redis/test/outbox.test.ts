@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { LogPosition } from '@evstream/core'
+import { until } from '@evstream/testkit'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { Outbox, type Outgoing, type Publisher } from '../src/outbox.js'
 
@@ -40,7 +41,7 @@ class FakePublisher implements Publisher {
 function setUp(deadline = 1_000) {
 	const publisher = new FakePublisher()
 	const outbox = new Outbox(publisher, deadline)
-	onTestFinished(() => outbox.close())
+	onTestFinished(() => outbox.close(() => {}))
 	const send = (payload: string): Promise<LogPosition> => {
 		const sent = outbox.send({ channel: 'a', payload, except: '' })
 		sent.catch(() => {})
@@ -85,21 +86,77 @@ describe('Outbox', () => {
 		expect(publisher.batches.map(({ length }) => length)).toEqual([512, 512, 176])
 	})
 
-	it('sends one batch at a time, and what came meanwhile in the next one', async () => {
+	it('lets what comes while a batch has no answer wait for it, or for a moment', async () => {
+		vi.useFakeTimers()
+		onTestFinished(() => void vi.useRealTimers())
 		const { publisher, outbox, send } = setUp()
 		publisher.held = true
 		const first = send('1')
-		await Promise.resolve()
+		await vi.advanceTimersByTimeAsync(0)
 		const later = [send('2'), send('3')]
 		outbox.wake()
-		await Promise.resolve()
+		await vi.advanceTimersByTimeAsync(1)
 		expect(publisher.batches).toHaveLength(1)
 		expect(outbox.size).toBe(2)
-		publisher.held = false
+		publisher.answer()
+		await vi.advanceTimersByTimeAsync(0)
+		expect(publisher.batches.map(({ length }) => length)).toEqual([1, 2])
+		void send('4')
+		await vi.advanceTimersByTimeAsync(1)
+		expect(publisher.batches).toHaveLength(2)
+		await vi.advanceTimersByTimeAsync(2)
+		expect(publisher.batches.map(({ length }) => length)).toEqual([1, 2, 1])
 		publisher.answer()
 		expect((await first).seq).toBe(1)
 		expect((await Promise.all(later)).map(({ seq }) => seq)).toEqual([2, 3])
-		expect(publisher.batches.map(({ length }) => length)).toEqual([1, 2])
+	})
+
+	it('sends full batches at once, twice as many with each quick answer, and few to a slow Redis', async () => {
+		vi.useFakeTimers()
+		onTestFinished(() => void vi.useRealTimers())
+		const { publisher, send } = setUp(8_000)
+		publisher.held = true
+		const sent: Promise<LogPosition>[] = []
+		const goOn = async (ms: number): Promise<number> => {
+			for (let n = 0; n < 10 * 512; n++) sent.push(send(`${n}`))
+			await vi.advanceTimersByTimeAsync(ms)
+			publisher.answer()
+			const before = publisher.batches.length
+			await vi.advanceTimersByTimeAsync(0)
+			return publisher.batches.length - before
+		}
+		expect([await goOn(0), await goOn(10), await goOn(10), await goOn(10)]).toEqual([2, 8, 8, 8])
+		// Eight slow answers halve it to one batch.
+		expect([await goOn(2_100), await goOn(10)]).toEqual([1, 2])
+		expect(publisher.batches.every(({ length }) => length === 512)).toBe(true)
+		expect((await Promise.all(sent.slice(0, 20 * 512))).map(({ seq }) => seq)).toEqual(
+			Array.from({ length: 20 * 512 }, (_, n) => n + 1),
+		)
+	})
+
+	it('has no more than 16 batches, and 4 MiB, without an answer', async () => {
+		vi.useFakeTimers()
+		onTestFinished(() => void vi.useRealTimers())
+		const { publisher, outbox, send } = setUp(60_000)
+		publisher.held = true
+		for (let n = 0; n < 30; n++) {
+			void send('x')
+			await vi.advanceTimersByTimeAsync(3)
+		}
+		expect(publisher.batches).toHaveLength(16)
+		publisher.answer()
+		await vi.advanceTimersByTimeAsync(0)
+		publisher.answer()
+		await vi.advanceTimersByTimeAsync(0)
+		expect(outbox.size).toBe(0)
+		publisher.batches.length = 0
+		for (let n = 0; n < 10; n++) void send(MEGA)
+		await vi.advanceTimersByTimeAsync(10)
+		expect(publisher.batches).toHaveLength(4)
+		publisher.held = false
+		publisher.answer()
+		await vi.advanceTimersByTimeAsync(0)
+		expect(publisher.batches).toHaveLength(10)
 	})
 
 	it('bounds a batch by its characters, and lets a larger message go alone', async () => {
@@ -198,26 +255,6 @@ describe('An outbox while Redis is away', () => {
 		expect(publisher.looks).toBe(2)
 	})
 
-	it('does not send a second batch when a deadline passes while one is on its way', async () => {
-		vi.useFakeTimers()
-		onTestFinished(() => void vi.useRealTimers())
-		const { publisher, outbox, send } = setUp(1_000)
-		publisher.isReady = false
-		const first = send('1')
-		await vi.advanceTimersByTimeAsync(900)
-		publisher.isReady = true
-		publisher.held = true
-		outbox.wake()
-		await vi.advanceTimersByTimeAsync(0)
-		const second = send('2')
-		await vi.advanceTimersByTimeAsync(500)
-		expect(publisher.batches).toHaveLength(1)
-		publisher.answer()
-		await vi.advanceTimersByTimeAsync(0)
-		publisher.answer()
-		expect([(await first).seq, (await second).seq]).toEqual([1, 2])
-	})
-
 	it('keeps no process alive', async () => {
 		const timers = vi.spyOn(globalThis, 'setTimeout')
 		onTestFinished(() => timers.mockRestore())
@@ -229,17 +266,35 @@ describe('An outbox while Redis is away', () => {
 		expect(timers.mock.results[0]?.value.hasRef()).toBe(false)
 	})
 
-	it('refuses what waits when it is closed, what comes after, and keeps no timer', async () => {
+	it('that is closed takes nothing, and sends what waits when Redis is back', async () => {
+		const { publisher, outbox, send } = setUp()
+		publisher.isReady = false
+		const waiting = [send('1'), send('2')]
+		const onEmpty = vi.fn()
+		outbox.close(onEmpty)
+		await expect(send('3')).rejects.toMatchObject({ code: 'EV_CLOSED' })
+		expect(onEmpty).not.toHaveBeenCalled()
+		publisher.isReady = true
+		outbox.wake()
+		expect((await Promise.all(waiting)).map(({ seq }) => seq)).toEqual([1, 2])
+		await until(() => onEmpty.mock.calls.length === 1)
+	})
+
+	it('that is closed refuses what waits at its deadline, and then keeps no timer', async () => {
 		vi.useFakeTimers()
 		onTestFinished(() => void vi.useRealTimers())
 		const { publisher, outbox, send } = setUp()
 		publisher.isReady = false
-		const waiting = [send('1'), send('2')]
-		await vi.advanceTimersByTimeAsync(0)
-		expect(vi.getTimerCount()).toBe(1)
-		outbox.close()
-		for (const one of waiting) await expect(one).rejects.toMatchObject({ code: 'EV_CLOSED' })
-		await expect(send('3')).rejects.toMatchObject({ code: 'EV_CLOSED' })
+		const refused = [send('1'), send('2')].map((one) =>
+			expect(one).rejects.toMatchObject({ code: 'EV_CLOSED' }),
+		)
+		const onEmpty = vi.fn()
+		outbox.close(onEmpty)
+		await vi.advanceTimersByTimeAsync(999)
+		expect(onEmpty).not.toHaveBeenCalled()
+		await vi.advanceTimersByTimeAsync(2)
+		await Promise.all(refused)
+		expect(onEmpty).toHaveBeenCalledOnce()
 		expect(outbox.size).toBe(0)
 		expect(vi.getTimerCount()).toBe(0)
 	})
@@ -249,7 +304,7 @@ describe('An outbox while Redis is away', () => {
 		publisher.held = true
 		const sent = send('1')
 		await Promise.resolve()
-		outbox.close()
+		outbox.close(() => {})
 		publisher.answer()
 		expect((await sent).seq).toBe(1)
 	})

@@ -3,6 +3,7 @@ import { channelLogContract } from '@evstream/core/contract'
 import { startRedis, type TestRedis } from '@evstream/testkit'
 import { afterAll, beforeAll, describe, it } from 'vitest'
 import { EvRedisAdapter } from '../src/index.js'
+import { RedisLog } from '../src/redis-log.js'
 
 let redis: TestRedis
 
@@ -27,6 +28,9 @@ for (const keyPrefix of ['', 'app:']) {
 					)
 					adapters.push(adapter)
 					return adapter.openLog(receiver, options)
+				},
+				async verify(log) {
+					if (log instanceof RedisLog) await log.verify()
 				},
 				async close() {
 					for (const adapter of adapters) await adapter.close()

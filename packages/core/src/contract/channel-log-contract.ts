@@ -17,6 +17,8 @@ import type { ContractRunner } from './runner.js'
 export interface ChannelLogFixture {
 	/** Opens the log of another instance. A log of one process gives the only one there is, once. */
 	open(receiver: LogReceiver, options: LogOptions): ChannelLog
+	/** Makes a log that calls `caughtUp` now and then do so soon. A log that need not call it leaves this out. */
+	verify?(log: ChannelLog): Promise<void>
 	/** Ends all of them. */
 	close(): Promise<void>
 }
@@ -33,9 +35,19 @@ class Collector implements LogReceiver {
 	readonly resets: { channel: string; position: LogPosition; reason: ResetReason }[] = []
 	readonly directs: [string, string][] = []
 	readonly errors: unknown[] = []
+	readonly caughtUpTo: LogPosition[] = []
+	/** What was delivered or said when more had been promised. */
+	readonly broken: LogPosition[] = []
 
 	deliver(entry: LogEntry): void {
+		this.#expectAfter(entry, entry.seq)
 		this.entries.push(entry)
+	}
+
+	caughtUp(position: LogPosition): void {
+		// To say the same again is no step back.
+		this.#expectAfter(position, position.seq + 1)
+		this.caughtUpTo.push(position)
 	}
 
 	reset(channel: string, position: LogPosition, reason: ResetReason): void {
@@ -48,6 +60,11 @@ class Collector implements LogReceiver {
 
 	error(error: unknown): void {
 		this.errors.push(error)
+	}
+
+	#expectAfter(position: LogPosition, seq: number): void {
+		const last = this.caughtUpTo.at(-1)
+		if (last?.epoch === position.epoch && seq <= last.seq) this.broken.push(position)
 	}
 
 	/** Waits for so many entries. */
@@ -64,6 +81,7 @@ interface Instance {
 }
 
 interface Context {
+	readonly verify: ((log: ChannelLog) => Promise<void>) | undefined
 	open(retention?: Partial<LogRetention>, instance?: string): Instance
 }
 
@@ -87,15 +105,18 @@ export function channelLogContract(
 		runner.it(title, async () => {
 			const fixture = await factory()
 			const opened: ChannelLog[] = []
+			const collectors: Collector[] = []
 			const open = (retention: Partial<LogRetention> = {}, instance = 'test-'): Instance => {
 				const got = new Collector()
 				const kept = { size: 100, ttl: 60_000, ...retention }
 				const log = fixture.open(got, { retention: () => kept, resumable: true, instance })
 				opened.push(log)
+				collectors.push(got)
 				return { log, got }
 			}
 			try {
-				await body({ open })
+				await body({ open, verify: fixture.verify?.bind(fixture) })
+				for (const got of collectors) assert.deepEqual(got.broken, [])
 			} finally {
 				for (const log of opened) await log.close()
 				await fixture.close()
@@ -472,6 +493,22 @@ function edges(check: Check): void {
 		assert.deepEqual(got.errors, [])
 	})
 
+	check('says up to where it has delivered everything, also while others send', async ({ open, verify }) => {
+		const { log, got } = open({ size: 10_000 })
+		const channels = ['silent', 'a', 'b', 'c']
+		for (const channel of channels) await log.subscribe(channel)
+		const sends: Awaitable<LogPosition>[] = []
+		for (let n = 0; n < 300; n++) {
+			sends.push(log.append(channels[1 + (n % 3)] ?? 'a', payload(`${n}`)))
+			if (n % 50 === 0) await Promise.all([verify?.(log), ...sends.splice(0)])
+		}
+		const last = (await Promise.all(sends)).at(-1)
+		await got.count(300)
+		await verify?.(log)
+		// The checks above hold for what was said; and when nothing is on its way it reaches to the end.
+		if (verify !== undefined) assert.deepEqual(got.caughtUpTo.at(-1), last)
+	})
+
 	check('can be closed twice', async ({ open }) => {
 		const { log } = open()
 		await log.subscribe('a')
@@ -498,6 +535,27 @@ function sharing(check: Check): void {
 		assert.deepEqual(first, second)
 		assert.ok(first.every((entry, n) => n === 0 || entry.seq > (first[n - 1]?.seq ?? 0)))
 	})
+
+	check(
+		'says of an instance on whose channels nothing happens that it is up to date',
+		async ({ open, verify }) => {
+			if (verify === undefined) return
+			const one = open({}, 'one-')
+			const two = open({}, 'two-')
+			await two.log.subscribe('silent')
+			let last = await one.log.append('busy', payload('0'))
+			await verify(two.log)
+			assert.deepEqual(two.got.caughtUpTo.at(-1), last)
+			for (let n = 0; n < 20; n++) last = await one.log.append(`busy ${n % 3}`, payload(`${n}`))
+			await verify(two.log)
+			assert.deepEqual(two.got.caughtUpTo.at(-1), last)
+			assert.deepEqual(two.got.entries, [])
+			// What comes next on the silent channel is no hole, and comes once.
+			await one.log.append('silent', payload('1'))
+			await two.got.count(1)
+			assert.deepEqual(two.got.resets, [])
+		},
+	)
 
 	check('gives an instance that comes later the same history', async ({ open }) => {
 		const one = open({}, 'one-')

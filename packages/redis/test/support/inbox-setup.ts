@@ -1,9 +1,9 @@
 import type { LogEntry, LogPosition, ResetReason } from '@evstream/core'
 import { Inbox } from '../../src/inbox.js'
-import type { LogRead, ReadFrom } from '../../src/log-reader.js'
+import type { LogRead, ReadChannel, ReadRequest } from '../../src/read-reply.js'
 
 export interface Read {
-	readonly channels: readonly { name: string; from: ReadFrom }[]
+	readonly channels: readonly ReadChannel[]
 	answer(): void
 	fail(error: Error): void
 }
@@ -24,7 +24,16 @@ export interface InboxSetup {
 	open(...channels: string[]): void
 	/** The server starts again, with what it had up to `known`, or empty. */
 	restart(known?: number): void
+	/** Takes a silent channel off the list: the log only knows that it had nothing after this. */
+	forget(channel: string): void
+	/** Where the inbox said that it has delivered everything. */
+	readonly caughtUp: LogPosition[]
+	/** Compares as a verification does. */
+	check(...channels: string[]): void
 }
+
+/** How many entries of a channel a read brings. */
+const PAGE = 1_000
 
 /** The numbers of entries, in their order. */
 export const seqs = (entries: readonly LogEntry[]): number[] => entries.map(({ seq }) => seq)
@@ -37,6 +46,9 @@ export function setUp(): InboxSetup {
 	let epoch = 'one'
 	let cuts = new Map<string, number>()
 	let seq = 0
+	let floor = 0
+	const forgotten = new Set<string>()
+	const caughtUp: LogPosition[] = []
 	let log: LogEntry[] = []
 	const delivered: LogEntry[] = []
 	const resets: [string, LogPosition, ResetReason][] = []
@@ -45,20 +57,22 @@ export function setUp(): InboxSetup {
 	const at: InboxSetup['at'] = { once: true }
 	const trimmed = new Map<string, number>()
 
-	const look = (channels: Read['channels'], limit: number): LogRead => ({
+	const look = ({ channels, bound = seq }: ReadRequest): LogRead => ({
 		head: { epoch, seq },
-		floor: 0,
+		floor,
 		cuts,
 		channels: channels.map(({ name, from }) => {
 			const all = log.filter(({ channel }) => channel === name)
+			const last = forgotten.has(name) ? floor : (all.at(-1)?.seq ?? floor)
 			const kept = all
 				.filter((entry) => entry.seq > (trimmed.get(name) ?? 0))
 				.map((entry) => ({ ...entry, epoch }))
-			const entries =
-				typeof from === 'number'
-					? kept.filter((entry) => entry.seq > from).slice(0, limit)
-					: kept.slice(kept.length - from.last)
-			return { last: all.at(-1)?.seq, entries, more: entries.length >= limit }
+			const end = Math.min(bound, seq)
+			const start = typeof from === 'number' ? from : end
+			const entries = kept.filter((entry) => entry.seq > start && entry.seq <= end).slice(0, PAGE)
+			const upTo = entries.length < PAGE ? end : (entries.at(-1)?.seq ?? end)
+			const link = upTo < end ? undefined : (kept.find((entry) => entry.seq > end)?.prev ?? last)
+			return { start, todo: undefined, upTo, link, entries }
 		}),
 	})
 	const inbox = new Inbox(
@@ -70,18 +84,22 @@ export function setUp(): InboxSetup {
 			reset: (channel, position, reason) => resets.push([channel, position, reason]),
 			direct: () => {},
 			error: (error) => errors.push(error),
+			caughtUp: (position) => caughtUp.push(position),
 		},
-		(channels, limit) => {
-			// What an answer holds is decided when Redis runs the script, which is when the test answers.
-			return new Promise((resolve, reject) => {
-				const read: Read = {
-					channels,
-					answer: () => resolve(look(channels, limit)),
-					fail: reject,
-				}
-				reads.push(read)
-				if (at.once) read.answer()
-			})
+		{
+			read: (request) =>
+				// What an answer holds is decided when Redis runs the script, which is when the test answers.
+				new Promise((resolve, reject) => {
+					const read: Read = {
+						channels: request.channels,
+						answer: () => resolve(look(request)),
+						fail: reject,
+					}
+					reads.push(read)
+					if (at.once) read.answer()
+				}),
+			ttl: () => undefined,
+			failed: (error) => errors.push(error),
 		},
 	)
 	return {
@@ -91,8 +109,18 @@ export function setUp(): InboxSetup {
 		errors,
 		reads,
 		at,
+		caughtUp,
+		check(...channels) {
+			const wanted = channels.map((name): ReadChannel => ({ name, from: { last: 0 } }))
+			inbox.check(channels, look({ channels: wanted }))
+		},
+		forget(channel) {
+			forgotten.add(channel)
+			floor = seq
+		},
 		append(channel: string): LogEntry {
-			const prev = log.findLast((entry) => entry.channel === channel)?.seq ?? 0
+			const last = log.findLast((entry) => entry.channel === channel)?.seq ?? floor
+			const prev = forgotten.delete(channel) ? floor : last
 			const entry: LogEntry = { channel, epoch, seq: ++seq, prev, payload: `data:${seq}\n\n` }
 			log.push(entry)
 			return entry
