@@ -41,6 +41,7 @@ export interface EvRedisAdapterOptions {
 export class EvRedisAdapter implements EvAdapter, EvStateAdapter {
 	/** The store all instances share. */
 	readonly states: StateStore
+	readonly #states: RedisStateStore
 	readonly #bus: RedisBus
 	readonly #names: RedisNames
 	readonly #deadline: number
@@ -61,7 +62,8 @@ export class EvRedisAdapter implements EvAdapter, EvStateAdapter {
 		this.#bus = outsideContext(() => new RedisBus(source, { name: tag, onError, deadline, probe }))
 		this.#names = new RedisNames(namespace, this.#bus.keyPrefix)
 		this.#deadline = deadline
-		this.states = outsideContext(() => new RedisStateStore(this.#bus, this.#names, deadline, onError))
+		this.#states = outsideContext(() => new RedisStateStore(this.#bus, this.#names, deadline, onError))
+		this.states = this.#states
 	}
 
 	/** Opens the log that the channels of all instances share. Called by the manager that gets this adapter. */
@@ -95,7 +97,9 @@ export class EvRedisAdapter implements EvAdapter, EvStateAdapter {
 
 	/** Closes the connections it made. Close the states first: what still waits is rejected. Idempotent. */
 	close(): Promise<void> {
-		return this.#bus.close()
+		const closed = this.#bus.close()
+		this.#states.close()
+		return closed
 	}
 }
 

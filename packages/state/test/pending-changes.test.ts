@@ -45,7 +45,7 @@ function setUp(options: EvStateSettings = {}) {
 }
 
 function stored(version: number): StoredState {
-	return { version, stamp: `other.${version}`, value: '0' }
+	return { version, stamp: `other.${version}`, born: 'other.1', value: '0' }
 }
 
 describe('changes that wait', () => {
