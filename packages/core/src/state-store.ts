@@ -52,8 +52,8 @@ export interface Incarnation {
  * Names one operation of one writer. A client library sends unfinished commands again after a reconnect, and a
  * caller that got no answer asks again: a second run of the same operation changes nothing.
  *
- * A writer does one operation after the other. The store remembers its last number for at least 20 minutes, twice
- * the longest deadline of a change. That memory only answers whether a commit was the caller's own: what keeps a
+ * A writer does one operation after the other. The store remembers its last number for at least 15 minutes, and
+ * longer if the caller says so ({@link CommitOptions.remember}). That memory only answers whether a commit was the caller's own: what keeps a
  * late copy from writing is the version and the stamp that it expects, for ever.
  */
 export interface OperationId {
@@ -83,6 +83,8 @@ export interface CommitResult {
 export interface CommitOptions {
 	/** After so many ms the caller is gone: what was not sent by then must not be sent any more. */
 	readonly within?: number | undefined
+	/** For so many ms the operation must be remembered: twice as long as the caller may ask for it again. */
+	readonly remember?: number | undefined
 	/**
 	 * If somebody else was first, this writer's next commit goes before those of others that come within so many ms,
 	 * at most 1000. One writer has the turn at a time. It ends with a commit of that writer.

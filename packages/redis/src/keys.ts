@@ -40,7 +40,7 @@ export class RedisNames {
 		return `${this.tag}:gone:${name}`
 	}
 
-	/** String: the number of a writer's last operation. Expires in 20 minutes. */
+	/** String: the number of a writer's last operation. Expires in 15 minutes or later. */
 	operation(writer: string): string {
 		return `${this.tag}:done:${writer}`
 	}

@@ -30,8 +30,8 @@ import {
 } from './state-scripts.js'
 import { publishedChange, publishedState, storedState } from './stored-state.js'
 
-/** How long the last operation of a writer is remembered, in seconds: twice the longest deadline of a change. */
-const OPERATION_EXPIRY = 1200
+/** How long the last operation of a writer is remembered at least, in seconds. */
+const OPERATION_EXPIRY = 900
 
 /** How long a removal is remembered, in seconds. */
 const TOMBSTONE_EXPIRY = 7 * 86_400
@@ -125,7 +125,7 @@ export class RedisStateStore implements StateStore {
 		expected: StoredState,
 		value: string,
 		id: OperationId,
-		{ within, turn = 0 }: CommitOptions = {},
+		{ within, remember = 0, turn = 0 }: CommitOptions = {},
 	): Promise<CommitResult> {
 		const names = this.#names
 		const [committed, ...fields] = await this.#run(
@@ -138,7 +138,7 @@ export class RedisStateStore implements StateStore {
 				id.writer,
 				id.number,
 				value,
-				OPERATION_EXPIRY,
+				Math.max(OPERATION_EXPIRY, Math.ceil(remember / 1000)),
 				names.published(names.stateChannel(name)),
 				Math.min(LONGEST_TURN, Math.max(0, Math.ceil(turn))),
 				LONGEST_TURN,

@@ -83,6 +83,20 @@ describe('a command of the state store that fails', () => {
 	})
 })
 
+describe('the memory of operations', () => {
+	it('lasts 15 minutes, or as long as its caller may ask', async () => {
+		const { store, names } = open(redis.url)
+		const look = lookInto()
+		const first = await create(store)
+		const { state } = await store.commit('n', first, '2', { writer: 'a', number: 1 })
+		if (!state) throw new Error('no state')
+		await store.commit('n', state, '3', { writer: 'b', number: 1 }, { remember: 1_200_000 })
+		expect(await look.ttl(names.operation('a'))).toBeGreaterThan(890)
+		expect(await look.ttl(names.operation('a'))).toBeLessThanOrEqual(900)
+		expect(await look.ttl(names.operation('b'))).toBeGreaterThan(1_190)
+	})
+})
+
 describe('a state that was put back after a loss', () => {
 	it('takes no changes until every instance had time to put back a newer one', async () => {
 		const { store, names } = open(redis.url)

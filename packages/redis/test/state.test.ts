@@ -126,7 +126,7 @@ describe('EvState on Redis', () => {
 		for (const [kind, ttl] of lives) {
 			if (kind === 'state' || kind === 'states' || kind === 'listed') expect(ttl).toBe(-1)
 			else if (kind === 'gone') expect(ttl).toBeGreaterThan(6 * 86_400)
-			else expect([kind, Number(ttl) > 1100]).toEqual(['done', true])
+			else expect([kind, Number(ttl) > 800]).toEqual(['done', true])
 		}
 	})
 

@@ -14,12 +14,6 @@ const PENDING_LEAST = 100
 /** How long changes are applied at a time, in ms: the event loop gets its turn after that. */
 const SLICE_MS = 8
 
-/** A flight that lost takes a turn of this many ms and twice what the store took to answer. */
-const LEAST_TURN_MS = 20
-
-/** How often in a row changes lose before they take a turn. */
-const LOST_BEFORE_TURN = 2
-
 /** Changes on their way to the store. */
 export interface Flight<T> {
 	readonly fold: Fold<T>
@@ -60,8 +54,6 @@ export class PendingChanges<T> {
 	/** All that waits, applied on a value that overtook the flight: only for {@link head}. */
 	#preview: Fold<T> | undefined
 	#expiry: NodeJS.Timeout | undefined
-	/** How often in a row other instances were faster. */
-	#lost = 0
 	/** Some value was too large: each one is measured, to find out which. */
 	#measured = false
 
@@ -150,15 +142,6 @@ export class PendingChanges<T> {
 		this.#fold = new Fold(this.#rules, fold.head(), rest)
 	}
 
-	/**
-	 * How long the store may wait for the next flight, in ms, if this one loses.
-	 *
-	 * @param tookMs - How long the store took to answer the last one.
-	 */
-	turn(tookMs: number): number {
-		return this.#lost + 1 < LOST_BEFORE_TURN ? 0 : LEAST_TURN_MS + 2 * tookMs
-	}
-
 	/** A new committed value: everything that waits goes on top of it. `own`: it is the flight that made it. */
 	rebase(base: T, own: boolean): void {
 		this.#base = base
@@ -172,7 +155,6 @@ export class PendingChanges<T> {
 		this.#flight = undefined
 		this.#preview = undefined
 		this.obstacle = undefined
-		this.#lost = 0
 		if (flight.stale) this.#fold = this.#fold.on(this.#base)
 		const head = flight.fold.head()
 		const shown = new Shown<T>(this.#rules.copy)
@@ -182,7 +164,6 @@ export class PendingChanges<T> {
 
 	/** Another instance was faster than the flight. */
 	refused(): void {
-		this.#lost++
 		this.postponed()
 	}
 

@@ -32,7 +32,6 @@ export function settings(options: EvStateSettings & { readonly receiver?: unknow
 		snapshot,
 		maxSize: number('maxSize', options.maxSize ?? 262_144, 1, Number.MAX_SAFE_INTEGER),
 		maxPending: number('maxPending', options.maxPending ?? 100_000, 1, Number.MAX_SAFE_INTEGER),
-		// A store remembers operations for twice the longest deadline.
 		deadline: number('deadline', options.deadline ?? 30_000, 1, 600_000),
 		checkInterval: checkInterval === false ? false : number('checkInterval', checkInterval, 1, 86_400_000),
 		onError: safeOnError(onError === undefined ? undefined : keepContext(onError)),

@@ -21,6 +21,9 @@ import { ValueRules } from './value-rules.js'
 import { Wait } from './wait.js'
 import { isClosed, Worker } from './worker.js'
 
+/** A flight that loses takes a turn of this many ms and twice what the store took to answer the last one. */
+const LEAST_TURN_MS = 20
+
 /** How many slices of changes go into one flight: the more there are, the likelier another instance is faster. */
 const MOST_SLICES = 10
 
@@ -213,7 +216,9 @@ export class SharedValue<T> implements Engine<T> {
 		const first = fold.changes.find((change) => !change.settled)
 		const begun = performance.now()
 		const within = Math.max(1, (first?.expires ?? 0) - begun)
-		const options = { within, turn: this.#pending.turn(this.#tookMs) }
+		const remember = 2 * this.#settings.deadline
+		const turn = LEAST_TURN_MS + 2 * this.#tookMs
+		const options = { within, remember, turn }
 		try {
 			const result = await this.#attempt(() => this.#store.commit(this.#name, expected, json, id, options))
 			this.#tookMs = performance.now() - begun

@@ -87,6 +87,8 @@ export class StoreRegistry implements Registry, ListedStateOwner {
 		if (this.#views.get(view.name) !== view) return
 		this.#forget(view.name)
 		this.#local.drop(view.name)
+		// While that answer was on its way another instance may have created it again, which was taken for this one.
+		this.#changed(view.name)
 	}
 
 	/** Removals that wait are tried once more. */

@@ -190,7 +190,7 @@ describe('EvStateManager with a store', () => {
 			const store = new MemoryStateStore()
 			const all = [shared(store), shared(store), shared(store)]
 			for (const { network } of all)
-				network.faults = { ...network.faults, unsent: 0.1, unanswered: 0.1, doubled: 0.2 }
+				network.faults = { ...network.faults, unsent: 0.1, unanswered: 0.1, doubled: 0.2, late: 0.2 }
 			for (let n = 0; n < 30; n++) {
 				const one = all[n % 3]
 				const name = `s${Math.floor(Math.random() * 4)}` as const
@@ -199,7 +199,7 @@ describe('EvStateManager with a store', () => {
 				if (n % 5 === 0) await new Promise((resolve) => setImmediate(resolve))
 			}
 			for (const { network } of all) {
-				network.faults = { ...network.faults, unsent: 0, unanswered: 0, doubled: 0 }
+				network.faults = { ...network.faults, unsent: 0, unanswered: 0, doubled: 0, late: 0 }
 				network.reconnected()
 			}
 			await until(

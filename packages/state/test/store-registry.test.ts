@@ -164,3 +164,55 @@ describe('a state that is not on the list', () => {
 		registry.close()
 	})
 })
+
+describe('a change of the list', () => {
+	it('costs a look at the one name, and the next comparison nothing', async () => {
+		const { store, local } = setUp({ auto: false, checkInterval: 60 })
+		;(await store.next('watchList')).answer()
+		;(await store.next('list')).answer()
+		;(await store.next('list')).answer()
+		await turn()
+		for (const name of ['a', 'b']) {
+			const before = store.memory.list()?.stamp ?? ''
+			register(store.memory, name, '1')
+			store.listChanged({ name, before, after: store.memory.list()?.stamp ?? '' })
+			const look = await store.next('look')
+			expect(look.args).toEqual([name])
+			look.answer()
+			await until(() => local.follow.mock.lastCall?.[0] === name)
+		}
+		// The stamp with both changes: nothing else is to be read.
+		const check = await store.next('list')
+		expect(check.args).toEqual([store.memory.list()?.stamp])
+		expect(store.memory.list(String(check.args[0]))).toBeUndefined()
+		check.answer()
+	})
+
+	it('that was not heard of is found by the stamp at the next comparison', async () => {
+		const { store, local } = setUp({ checkInterval: 20 })
+		await turn()
+		const before = store.memory.list()?.stamp ?? ''
+		register(store.memory, 'missed', '1')
+		const between = store.memory.list()?.stamp ?? ''
+		register(store.memory, 'heard', '1')
+		store.listChanged({ name: 'heard', before: between, after: store.memory.list()?.stamp ?? '' })
+		expect(before).not.toBe(between)
+		await until(() => local.follow.mock.calls.length === 2)
+		expect(local.follow.mock.calls.map(([name]) => name).sort()).toEqual(['heard', 'missed'])
+	})
+
+	it('is looked at again when a state turns out to be removed: it may have been created again', async () => {
+		const { store, local, create } = setUp()
+		const { loading } = await create('a')
+		const closed = expect(loading).rejects.toMatchObject({ code: 'EV_CLOSED' })
+		register(store.memory, 'a', '2')
+		remove(store.memory, 'a')
+		// The answer is on its way when another instance creates it again, and this one hears of that.
+		;(await store.next('create')).answer()
+		register(store.memory, 'a', '3')
+		store.listChanged({ name: 'a', before: 'x', after: 'y' })
+		await closed
+		await until(() => local.follow.mock.lastCall?.[1] === '3')
+		expect(local.drop).toHaveBeenCalledTimes(1)
+	})
+})
