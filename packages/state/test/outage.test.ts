@@ -18,12 +18,17 @@ describe('an outage of the store', () => {
 		onTestFinished(() => states.close())
 		const all = Array.from({ length: 200 }, (_, n) => states.createState(`s${n}`, 0))
 		await Promise.all(all.map(({ ready }) => ready))
-		for (const outage of [1, 2]) {
+		for (let outage = 0; outage < 2; outage++) {
+			onError.mockClear()
 			network.away = true
 			const changes = all.map((state) => state.set((value) => value + 1))
 			const begun = performance.now()
 			await until(() => performance.now() - begun > 150)
-			expect(onError).toHaveBeenCalledTimes(outage)
+			// Some were on their way, some were not sent: each of the two is told once.
+			const messages = onError.mock.calls.map(([error]) => String(error))
+			expect(messages.length).toBeGreaterThan(0)
+			expect(messages).toEqual([...new Set(messages)])
+			expect(messages.length).toBeLessThanOrEqual(2)
 			network.reconnected()
 			await Promise.all(changes)
 		}

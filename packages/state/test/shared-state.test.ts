@@ -170,6 +170,8 @@ describe('EvState of several instances', () => {
 		const a = instance(store, 5)
 		const b = instance(store, 5)
 		await Promise.all([a.state.ready, b.state.ready])
+		// The comparison after the watch began: its answer would tell of the 7.
+		await until(() => a.network.answered.get('read') === 1)
 		a.network.faults.unheard = 1
 		await b.state.set(() => 7)
 		expect(a.state.get()).toBe(5)

@@ -84,7 +84,7 @@ describe('the deadline of a flight', () => {
 		const { state, store } = await loaded(0, { deadline: 300 })
 		const first = state.set((value) => value + 1)
 		const refused = expect(first).rejects.toMatchObject({
-			code: 'EV_UNAVAILABLE',
+			code: 'EV_CONFLICT',
 			message: expect.stringContaining('may still take effect'),
 		})
 		const begun = performance.now()

@@ -167,7 +167,7 @@ describe('a state that is not on the list', () => {
 
 describe('a change of the list', () => {
 	it('costs a look at the one name, and the next comparison nothing', async () => {
-		const { store, local } = setUp({ auto: false, checkInterval: 60 })
+		const { store, local } = setUp({ auto: false, checkInterval: 400 })
 		;(await store.next('watchList')).answer()
 		;(await store.next('list')).answer()
 		;(await store.next('list')).answer()

@@ -35,6 +35,8 @@ export class UnreliableStore implements StateStore {
 	hangs = false
 	/** How many commands were begun, by method. */
 	readonly calls: Map<string, number> = new Map()
+	/** How many were answered, by method. */
+	readonly answered: Map<string, number> = new Map()
 	readonly #store: StateStore
 	readonly #missed = new Set<() => void>()
 	readonly #hanging: (() => void)[] = []
@@ -133,6 +135,7 @@ export class UnreliableStore implements StateStore {
 		await copy?.()
 		await this.#travel()
 		if (this.away || this.#chance('unanswered')) throw new EvUnavailableError('no answer')
+		this.answered.set(name, (this.answered.get(name) ?? 0) + 1)
 		return answer
 	}
 
