@@ -223,9 +223,12 @@ export class StoreRegistry implements Registry, ListedStateOwner {
 
 	/** The stamp of the list that was read with all changes since that follow each other without a gap. */
 	#newestStamp(): string | undefined {
-		for (let next = this.#stamp; next !== undefined; next = this.#changes.get(next)) {
-			if (this.#stamp !== undefined) this.#changes.delete(this.#stamp)
-			this.#stamp = next
+		for (let stamp = this.#stamp; stamp !== undefined; ) {
+			this.#stamp = stamp
+			const after = this.#changes.get(stamp)
+			// Each is taken once, so what is published can make no circle.
+			this.#changes.delete(stamp)
+			stamp = after
 		}
 		return this.#stamp
 	}
