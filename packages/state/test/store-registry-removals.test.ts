@@ -19,7 +19,7 @@ describe('a removal', () => {
 	})
 
 	it('is tried again with what it meant at first, and keeps no other removal waiting', async () => {
-		const { store, registry } = setUp()
+		const { store, registry, local } = setUp()
 		registry.remove('a')
 		registry.remove('b')
 		const first = await store.next('remove')
@@ -33,6 +33,8 @@ describe('a removal', () => {
 		again.answer()
 		await turn()
 		expect(store.memory.read('a')?.value).toBe('2')
+		// What was created since is followed.
+		expect(local.follow).toHaveBeenLastCalledWith('a', '2')
 	})
 
 	it('keeps a new state of the name waiting, the newest removal counts', async () => {

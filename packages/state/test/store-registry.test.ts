@@ -81,6 +81,8 @@ describe('what is on the list', () => {
 		local.drop('a')
 		;(await store.next('remove')).answer()
 		await turn()
+		// It was read before the removal.
+		Object.assign(store.memory, { list: () => ({ stamp: 'old', states: [{ name: 'a', initial: '1' }] }) })
 		look.answer()
 		await turn()
 		expect(local.follow).not.toHaveBeenCalled()
@@ -166,6 +168,14 @@ describe('a state that is not on the list', () => {
 })
 
 describe('a change of the list', () => {
+	it('whose state could not be created here is tried again at the next comparison', async () => {
+		const { store, local } = setUp({ checkInterval: 20 })
+		local.follow.mockImplementationOnce(() => {})
+		register(store.memory, 'a', '1')
+		await until(() => local.follow.mock.calls.length === 2)
+		expect(local.has('a')).toBe(true)
+	})
+
 	it('costs a look at the one name, and the next comparison nothing', async () => {
 		const { store, local } = setUp({ auto: false, checkInterval: 400 })
 		;(await store.next('watchList')).answer()
@@ -205,12 +215,14 @@ describe('a change of the list', () => {
 		const { store, local, create } = setUp()
 		const { loading } = await create('a')
 		const closed = expect(loading).rejects.toMatchObject({ code: 'EV_CLOSED' })
-		register(store.memory, 'a', '2')
-		remove(store.memory, 'a')
-		// The answer is on its way when another instance creates it again, and this one hears of that.
-		;(await store.next('create')).answer()
+		const answer = await store.next('create')
 		register(store.memory, 'a', '3')
 		store.listChanged({ name: 'a', before: 'x', after: 'y' })
+		await turn()
+		expect(local.follow).not.toHaveBeenCalled()
+		// Its answer was given before: then it was removed.
+		Object.assign(store.memory, { create: () => undefined })
+		answer.answer()
 		await closed
 		await until(() => local.follow.mock.lastCall?.[1] === '3')
 		expect(local.drop).toHaveBeenCalledTimes(1)
