@@ -31,10 +31,15 @@ export { MemoryLog } from './memory-log.js'
 export { MemoryStateStore } from './memory-state-store.js'
 export { safeOnError } from './safe-on-error.js'
 export type {
+	CommitOptions,
 	CommitResult,
+	Incarnation,
+	ListChange,
 	OperationId,
 	RegisteredState,
 	RegistryWatcher,
+	StateList,
+	StatePlace,
 	StateStore,
 	StateWatcher,
 	StoredState,

@@ -43,6 +43,7 @@ export interface EvRedisAdapterOptions {
 export class EvRedisAdapter implements EvAdapter, EvStateAdapter {
 	/** The store all instances share. */
 	readonly states: StateStore
+	readonly #states: RedisStateStore
 	readonly #bus: RedisBus
 	readonly #names: RedisNames
 	readonly #deadline: number
@@ -68,7 +69,8 @@ export class EvRedisAdapter implements EvAdapter, EvStateAdapter {
 		this.#names = new RedisNames(namespace, this.#bus.keyPrefix, this.#bus.database)
 		this.#deadline = deadline
 		this.#reads = new LogReads(deadline)
-		this.states = outsideContext(() => new RedisStateStore(this.#bus, this.#names, deadline, onError))
+		this.#states = outsideContext(() => new RedisStateStore(this.#bus, this.#names, deadline, onError))
+		this.states = this.#states
 	}
 
 	/** Opens the log that the channels of all instances share. Called by the manager that gets this adapter. */
@@ -107,6 +109,8 @@ export class EvRedisAdapter implements EvAdapter, EvStateAdapter {
 	 * `EV_CLOSED`. Idempotent.
 	 */
 	close(): Promise<void> {
-		return this.#bus.close()
+		const closed = this.#bus.close()
+		this.#states.close()
+		return closed
 	}
 }

@@ -1,11 +1,3 @@
-/** How long Redis remembers what is not a value, in seconds. */
-export const EXPIRY: {
-	/** The last operation of a writer. Longer than any change may wait, see `StateStore.commit`. */
-	readonly operation: number
-	/** That a state was removed. */
-	readonly tombstone: number
-} = { operation: 900, tombstone: 7 * 86_400 }
-
 /**
  * How long commits of a state are refused after it was put back, in ms: after a loss every instance gets the time
  * to reconnect (the bus waits 2.5 s at most between two attempts), so that the newest version wins and not the
@@ -41,17 +33,17 @@ export class RedisNames {
 		return this.#keyPrefix + channel
 	}
 
-	/** Hash: `v` version, `s` stamp, `d` value. Never expires. */
+	/** Hash: `v` version, `s` stamp, `b` incarnation, `d` value; `t`, `u` whose turn it is and until when. Never expires. */
 	state(name: string): string {
 		return `${this.tag}:state:${name}`
 	}
 
-	/** String: the version a state was removed at. Expires with {@link EXPIRY}. */
+	/** String: `<version> <incarnation>` of a state that was removed. Expires in a week. */
 	tombstone(name: string): string {
 		return `${this.tag}:gone:${name}`
 	}
 
-	/** String: the number of a writer's last operation. Expires with {@link EXPIRY}. */
+	/** String: the number of a writer's last operation. Expires in 15 minutes or later. */
 	operation(writer: string): string {
 		return `${this.tag}:done:${writer}`
 	}
@@ -66,12 +58,17 @@ export class RedisNames {
 		return `${this.tag}:states`
 	}
 
-	/** Channel: `<version> <stamp> <value>` for each commit, `gone` for a removal. */
+	/** String: names the last change of the list. Never expires. */
+	get listChange(): string {
+		return `${this.tag}:listed`
+	}
+
+	/** Channel: `<version> <stamp> <incarnation> <value>` for each commit, `gone` for a removal. */
 	stateChannel(name: string): string {
 		return `${this.#scope}:state:${name}`
 	}
 
-	/** Channel: any payload, whenever the list changed. */
+	/** Channel: `<stamp before> <stamp after> <name>` for each change of the list. */
 	get listChannel(): string {
 		return `${this.#scope}:states`
 	}

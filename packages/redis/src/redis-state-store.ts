@@ -1,75 +1,123 @@
 import { randomUUID } from 'node:crypto'
 import {
+	type CommitOptions,
 	type CommitResult,
-	EvClosedError,
 	EvInvalidMessageError,
 	EvUnavailableError,
+	type Incarnation,
 	type OperationId,
 	type RegisteredState,
 	type RegistryWatcher,
+	type StateList,
+	type StatePlace,
 	type StateStore,
 	type StateWatcher,
 	type StoredState,
 	type Unwatch,
 } from '@evstream/core'
-import type { RedisBus, RedisCommands } from '@evstream/pubsub'
-import { keepContext, outsideContext } from './context.js'
-import { EXPIRY, type RedisNames, SETTLING_MS } from './keys.js'
-import { defineScripts, runScript, type Script } from './script.js'
+import type { RedisBus } from '@evstream/pubsub'
+import { keepContext } from './context.js'
+import { type RedisNames, SETTLING_MS } from './keys.js'
+import type { Script } from './script.js'
+import { malformed, StateCommands, unsent } from './state-commands.js'
 import {
 	COMMIT_STATE,
+	CREATE_STATE,
 	LIST_STATES,
-	LOAD_STATE,
-	REGISTER_STATE,
+	LOOK_AT_STATE,
 	REMOVE_STATE,
 	RESTORE_STATE,
-	STATE_SCRIPTS,
 } from './state-scripts.js'
-import { publishedState, storedState } from './stored-state.js'
+import { publishedChange, publishedState, storedState } from './stored-state.js'
 
-/** The most commands that may be without an answer at a time: every state of a process checks its value after an outage. */
-const PENDING = 100_000
+/** How long the last operation of a writer is remembered at least, in seconds. */
+const OPERATION_EXPIRY = 900
+
+/** How long a removal is remembered, in seconds. */
+const TOMBSTONE_EXPIRY = 7 * 86_400
+
+/**
+ * How old a look at a state may be for what is decided on it, in ms by the server's clock. A late copy is refused
+ * after that, long before the tombstone that would refuse it is forgotten.
+ */
+const LOOK_EXPIRY = 3_600_000
+
+/** The longest a writer may have the turn, in ms. */
+const LONGEST_TURN = 1000
 
 /** The states of all instances on one Redis. The bus sees to deadlines and connections. */
 export class RedisStateStore implements StateStore {
-	readonly #bus: RedisBus
-	readonly #commands: RedisCommands
+	readonly #commands: StateCommands
 	readonly #names: RedisNames
-	/** How long one command may take, in ms. */
-	readonly #deadline: number
 	readonly #onError: (error: unknown) => void
 	/** What to call when messages may have been missed. */
 	readonly #missed = new Set<() => void>()
 
+	/** @param deadline - How long one command may take, in ms. */
 	constructor(bus: RedisBus, names: RedisNames, deadline: number, onError: (error: unknown) => void) {
-		this.#bus = bus
-		this.#commands = bus.commands({ limit: PENDING })
+		this.#commands = new StateCommands(bus, deadline)
 		this.#names = names
-		this.#deadline = deadline
 		this.#onError = onError
-		defineScripts(bus.client, STATE_SCRIPTS)
-		bus.onRestored(() => {
-			for (const missed of [...this.#missed]) missed()
-		})
+		bus.onRestored(() => this.#tellMissed())
 	}
 
-	async load(name: string, initial: string): Promise<StoredState> {
+	/** The adapter was closed: every watcher asks once more, and learns it from the answer. Idempotent. */
+	close(): void {
+		this.#commands.close()
+		this.#tellMissed()
+	}
+
+	async look(name: string): Promise<StatePlace> {
 		const names = this.#names
-		const reply = await this.#run(
-			LOAD_STATE,
-			[names.state(name), names.tombstone(name)],
-			[initial, `load.${randomUUID()}`, names.published(names.stateChannel(name))],
-		)
-		const loaded = this.#state(name, reply)
-		if (loaded === undefined) throw malformed(name)
-		return loaded
+		const keys = [names.state(name), names.tombstone(name), names.list]
+		const reply = await this.#run(name, LOOK_AT_STATE, keys, [name])
+		const [foreign, tombstone, removed, seen, listed, ...fields] = reply
+		const state = Number(foreign) === 1 ? 'spoilt' : soundState(fields)
+		return {
+			state: state === 'spoilt' ? undefined : state,
+			listed: typeof listed === 'string' ? listed : undefined,
+			removed: state === undefined && Number(removed) === 1,
+			spoilt: state === 'spoilt',
+			next: Number(tombstone) + 1,
+			seen: String(seen),
+		}
 	}
 
 	async read(name: string): Promise<StoredState | undefined> {
+		const key = this.#names.state(name)
 		return this.#state(
 			name,
-			await this.#command((client) => client.hmget(this.#names.state(name), 'v', 's', 'd')),
+			await this.#commands.run(name, (client) => client.hmget(key, 'v', 's', 'd', 'b')),
 		)
+	}
+
+	async create(
+		name: string,
+		initial: string,
+		place: StatePlace,
+		listed: boolean,
+	): Promise<StoredState | undefined> {
+		const names = this.#names
+		const create = (at: string): Promise<unknown[]> =>
+			this.#run(
+				name,
+				CREATE_STATE,
+				[names.state(name), names.tombstone(name), names.list, names.listChange],
+				[
+					initial,
+					`create.${randomUUID()}`,
+					names.published(names.stateChannel(name)),
+					place.next,
+					at,
+					LOOK_EXPIRY,
+					listed ? 1 : 0,
+					...this.#listed(name),
+				],
+			)
+		let [done, ...fields] = await create(place.seen)
+		// An hour of retries. What was seen first still decides; only the time is another one.
+		if (done === -1) [done, ...fields] = await create((await this.look(name)).seen)
+		return this.#decided(name, done, fields)
 	}
 
 	async commit(
@@ -77,25 +125,26 @@ export class RedisStateStore implements StateStore {
 		expected: StoredState,
 		value: string,
 		id: OperationId,
-		within?: number,
+		{ within, remember = 0, turn = 0 }: CommitOptions = {},
 	): Promise<CommitResult> {
 		const names = this.#names
-		const stamp = `${id.writer}.${id.number}`
-		const reply = await this.#run(
+		const [outcome, ...fields] = await this.#run(
+			name,
 			COMMIT_STATE,
 			[names.state(name), names.operation(id.writer), names.settling(name)],
 			[
 				expected.version,
 				expected.stamp,
-				stamp,
-				value,
+				id.writer,
 				id.number,
-				EXPIRY.operation,
+				value,
+				Math.max(OPERATION_EXPIRY, Math.ceil(remember / 1000)),
 				names.published(names.stateChannel(name)),
+				Math.min(LONGEST_TURN, Math.max(0, Math.ceil(turn))),
+				LONGEST_TURN,
 			],
 			within,
 		)
-		const [outcome, ...fields] = items(reply)
 		// A client that was passed in may have `stringNumbers`.
 		const committed = Number(outcome)
 		if (committed === -1) {
@@ -103,8 +152,10 @@ export class RedisStateStore implements StateStore {
 				`The state "${name}" was lost and put back: it takes no changes until every instance had time to put back a newer one.`,
 			)
 		}
+		if (committed === -2) return { committed: false, state: undefined, wait: Number(fields[0]) }
 		if (committed === 1 && fields.length === 1) {
-			return { committed: true, state: this.#state(name, [fields[0], stamp, value]) }
+			const stamp = `${id.writer}.${id.number}`
+			return { committed: true, state: this.#state(name, [fields[0], stamp, value, expected.born]) }
 		}
 		return { committed: committed === 1, state: this.#state(name, fields) }
 	}
@@ -115,20 +166,26 @@ export class RedisStateStore implements StateStore {
 		listed?: RegisteredState,
 	): Promise<StoredState | undefined> {
 		const names = this.#names
-		const entry = listed ? [listed.name, listed.initial, names.published(names.listChannel)] : []
-		const reply = await this.#run(
+		const place = await this.look(name)
+		const stored = place.state && place.state.version >= state.version
+		if (stored && (listed === undefined || place.listed !== undefined)) return place.state
+		const [done, ...fields] = await this.#run(
+			name,
 			RESTORE_STATE,
-			[names.state(name), names.tombstone(name), names.list, names.settling(name)],
+			[names.state(name), names.tombstone(name), names.list, names.settling(name), names.listChange],
 			[
 				state.version,
 				state.stamp,
 				state.value,
+				state.born,
 				names.published(names.stateChannel(name)),
 				SETTLING_MS,
-				...entry,
+				place.seen,
+				LOOK_EXPIRY,
+				...(listed ? [listed.name, listed.initial, ...this.#listed(name).slice(1)] : []),
 			],
 		)
-		return this.#state(name, reply)
+		return this.#decided(name, done, fields)
 	}
 
 	async watch(name: string, watcher: StateWatcher): Promise<Unwatch> {
@@ -141,52 +198,51 @@ export class RedisStateStore implements StateStore {
 		})
 	}
 
-	async register(state: RegisteredState, id: OperationId): Promise<StoredState | undefined> {
+	async remove(name: string, meant: Incarnation): Promise<void> {
 		const names = this.#names
-		const reply = await this.#run(
-			REGISTER_STATE,
-			[names.state(state.name), names.tombstone(state.name), names.list, names.operation(id.writer)],
-			[
-				state.initial,
-				`${id.writer}.${id.number}`,
-				names.published(names.stateChannel(state.name)),
-				state.name,
-				names.published(names.listChannel),
-				id.number,
-				EXPIRY.operation,
-			],
-		)
-		return this.#state(state.name, reply)
-	}
-
-	async remove(name: string, id: OperationId): Promise<void> {
-		const names = this.#names
+		const [listedName, listChannel, change] = this.#listed(name)
 		await this.#run(
+			name,
 			REMOVE_STATE,
-			[names.state(name), names.tombstone(name), names.list, names.operation(id.writer)],
+			[names.state(name), names.tombstone(name), names.list, names.listChange],
 			[
-				name,
-				id.number,
-				EXPIRY.operation,
-				EXPIRY.tombstone,
+				listedName,
+				meant.born,
+				meant.version,
+				TOMBSTONE_EXPIRY,
 				names.published(names.stateChannel(name)),
-				names.published(names.listChannel),
+				listChannel,
+				change,
 			],
 		)
 	}
 
-	async list(): Promise<readonly RegisteredState[]> {
-		const reply = items(await this.#run(LIST_STATES, [this.#names.list], []))
-		const list: RegisteredState[] = []
-		for (let index = 0; index + 1 < reply.length; index += 2) {
-			list.push({ name: String(reply[index]), initial: String(reply[index + 1]) })
+	async list(known = ''): Promise<StateList | undefined> {
+		const { list, listChange } = this.#names
+		const reply = await this.#commands.script('', LIST_STATES, [list, listChange], [known])
+		if (reply === null) return undefined
+		const [stamp, entries] = items(reply)
+		const flat = items(entries)
+		const states: RegisteredState[] = []
+		for (let index = 0; index + 1 < flat.length; index += 2) {
+			states.push({ name: String(flat[index]), initial: String(flat[index + 1]) })
 		}
-		return list
+		return { stamp: String(stamp), states }
 	}
 
 	async watchList(watcher: RegistryWatcher): Promise<Unwatch> {
-		const changed = keepContext(() => watcher.changed())
-		return this.#subscribe(this.#names.listChannel, changed, changed)
+		const missed = keepContext(() => watcher.missed())
+		return this.#subscribe(this.#names.listChannel, missed, (payload) => {
+			const change = publishedChange(payload)
+			// Something else, as an earlier release publishes it.
+			if (change) watcher.changed(change)
+			else watcher.missed()
+		})
+	}
+
+	/** Name, channel and stamp of a change of the list. */
+	#listed(name: string): [string, string, string] {
+		return [name, this.#names.published(this.#names.listChannel), randomUUID()]
 	}
 
 	async #subscribe(
@@ -194,10 +250,7 @@ export class RedisStateStore implements StateStore {
 		missed: () => void,
 		handler: (payload: string) => void,
 	): Promise<Unwatch> {
-		const unsubscribe = await this.#bus.subscribe(channel, handler).catch((cause: unknown) => {
-			if (isClosed(cause)) throw new EvClosedError('The Redis adapter')
-			throw new EvUnavailableError(`Redis did not let the channel "${channel}" be subscribed.`, { cause })
-		})
+		const unsubscribe = await this.#commands.subscribe(channel, handler)
 		this.#missed.add(missed)
 		return () => {
 			this.#missed.delete(missed)
@@ -205,64 +258,43 @@ export class RedisStateStore implements StateStore {
 		}
 	}
 
-	#run(
+	#tellMissed(): void {
+		for (const missed of [...this.#missed]) missed()
+	}
+
+	async #run(
+		name: string,
 		script: Script,
 		keys: readonly string[],
 		args: readonly (string | number)[],
 		within?: number,
-	): Promise<unknown> {
-		return this.#command((client) => runScript(client, script, keys, args), within)
+	): Promise<unknown[]> {
+		return items(await this.#commands.script(name, script, keys, args, within))
 	}
 
-	async #command<T>(
-		run: (client: RedisBus['client']) => Promise<T>,
-		within: number = this.#deadline,
-	): Promise<T> {
-		let sent = false
-		try {
-			return await outsideContext(() =>
-				this.#commands.run(
-					(client) => {
-						sent = true
-						return run(client)
-					},
-					Math.min(within, this.#deadline),
-				),
-			)
-		} catch (cause) {
-			if (isClosed(cause)) throw new EvClosedError('The Redis adapter')
-			const message = `Redis did not take a command: ${cause instanceof Error ? cause.message : String(cause)}`
-			throw sent ? new EvUnavailableError(message, { cause }) : unsent(message, cause)
-		}
+	/** The answer of a script that creates or puts back. */
+	#decided(name: string, done: unknown, fields: unknown[]): StoredState | undefined {
+		if (Number(done) === 0) return undefined
+		const state = Number(done) === 1 ? this.#state(name, fields) : undefined
+		if (state) return state
+		throw new EvUnavailableError(`Redis took too long to decide about the state "${name}".`)
 	}
 
 	#state(name: string, reply: unknown): StoredState | undefined {
-		if (reply === null) return undefined
-		const [version, stamp, value] = items(reply)
-		try {
-			return storedState(version, stamp, value)
-		} catch (cause) {
-			throw malformed(name, cause)
-		}
+		const state = soundState(items(reply))
+		if (state === 'spoilt') throw malformed(name)
+		return state
+	}
+}
+
+function soundState([version, stamp, value, born]: unknown[]): StoredState | 'spoilt' | undefined {
+	try {
+		return storedState(version, stamp, value, born)
+	} catch {
+		return 'spoilt'
 	}
 }
 
 function items(reply: unknown): unknown[] {
 	return Array.isArray(reply) ? reply : []
-}
-
-function malformed(name: string, cause?: unknown): EvUnavailableError {
-	return new EvUnavailableError(
-		`The Redis key of the state "${name}" holds something else. Remove it, or use another namespace.`,
-		{ cause },
-	)
-}
-
-/** It did not take place and will not: see `StateStore`. */
-function unsent(message: string, cause?: unknown): EvUnavailableError {
-	return Object.assign(new EvUnavailableError(message, { cause }), { sent: false })
-}
-
-function isClosed(error: unknown): boolean {
-	return error instanceof Error && Reflect.get(error, 'code') === 'EV_CLOSED'
 }

@@ -7,6 +7,11 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { EvRedisAdapter, type EvRedisAdapterOptions, type RedisSource } from '../src/index.js'
 import { useRedis } from './support/log-instances.js'
 
+/** Creates a state in the store. */
+async function create({ states }: EvRedisAdapter, name: string): Promise<void> {
+	await states.create(name, '1', await states.look(name), false)
+}
+
 const redis = useRedis()
 
 function openAdapter(source: RedisSource = redis().url, options: EvRedisAdapterOptions = {}): EvRedisAdapter {
@@ -101,7 +106,9 @@ describe('functions run in the request that gave them', () => {
 		await inRequest('a', () =>
 			adapter.states.watch('n', { changed: () => {}, missed: () => missed.push(currentRequest()) }),
 		)
-		await inRequest('b', () => adapter.states.watchList({ changed: () => changed.push(currentRequest()) }))
+		await inRequest('b', () =>
+			adapter.states.watchList({ changed: () => {}, missed: () => changed.push(currentRequest()) }),
+		)
 		proxy.cut()
 		expect(await missed.next()).toBe('a')
 		expect(await changed.next()).toBe('b')
@@ -112,7 +119,7 @@ describe('functions run in the request that gave them', () => {
 		const requests = new AwaitableQueue<string | undefined>()
 		const watcher = { changed: () => requests.push(currentRequest()), missed: () => {} }
 		await inRequest('watcher', () => adapter.states.watch('n', watcher))
-		await inRequest('other', () => adapter.states.load('n', '1'))
+		await inRequest('other', () => create(adapter, 'n'))
 		expect(await requests.next()).toBe('watcher')
 	})
 })
@@ -123,7 +130,7 @@ describe('nothing keeps the store of a request', () => {
 		await forgotten(async () => {
 			const adapter = openAdapter()
 			made.push(adapter)
-			await adapter.states.load('n', '1')
+			await create(adapter, 'n')
 		})
 		expect(made[0]?.healthy).toBe(true)
 	})
@@ -206,7 +213,7 @@ describe('nothing keeps the store of a request', () => {
 	it('that read the store itself', async () => {
 		const client = lazyClient()
 		const adapter = openAdapter(client)
-		await forgotten(() => adapter.states.load('n', '1'))
+		await forgotten(() => create(adapter, 'n'))
 		expect(client.status).toBe('ready')
 	})
 
@@ -223,7 +230,7 @@ describe('nothing keeps the store of a request', () => {
 		const refused: unknown[] = []
 		const refuse = (error: unknown) => refused.push(error instanceof EvUnavailableError)
 		await forgotten(() => Promise.resolve(log.read(['c'], { after: { epoch, seq: 0 } })).catch(refuse))
-		await forgotten(() => Promise.resolve(adapter.states.load('n', '1')).catch(refuse))
+		await forgotten(() => Promise.resolve(create(adapter, 'n')).catch(refuse))
 		expect(refused).toEqual([true, true])
 		expect(client.status).toBe('ready')
 	})

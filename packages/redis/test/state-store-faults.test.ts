@@ -13,7 +13,7 @@ beforeAll(async () => {
 })
 afterAll(() => redis.stop())
 
-const STATE: StoredState = { version: 3, stamp: 'w.3', value: '"kept"' }
+const STATE: StoredState = { version: 3, stamp: 'w.3', born: 'w.1', value: '"kept"' }
 
 function open(source: RedisSource, deadline = 5_000) {
 	const names = new RedisNames(randomUUID(), '')
@@ -31,7 +31,13 @@ function lookInto(): Redis {
 }
 
 const commit = (store: RedisStateStore, expected: StoredState, number = 1, within?: number) =>
-	store.commit('n', expected, '"new"', { writer: 'other', number }, within)
+	store.commit('n', expected, '"new"', { writer: 'other', number }, { within })
+
+async function create(store: RedisStateStore, listed = false): Promise<StoredState> {
+	const state = await store.create('n', '1', await store.look('n'), listed)
+	if (!state) throw new Error('no state')
+	return state
+}
 
 describe('a command of the state store that fails', () => {
 	it('says that it was not sent while Redis is out of reach', async () => {
@@ -39,7 +45,7 @@ describe('a command of the state store that fails', () => {
 		onTestFinished(() => proxy.close())
 		proxy.refuse(true)
 		const { store } = open(proxy.url(), 50)
-		const failures = await Promise.allSettled([commit(store, STATE), store.load('n', '1'), store.read('n')])
+		const failures = await Promise.allSettled([commit(store, STATE), create(store), store.read('n')])
 		for (const failure of failures) {
 			expect(failure).toMatchObject({ status: 'rejected', reason: { code: 'EV_UNAVAILABLE', sent: false } })
 		}
@@ -49,7 +55,7 @@ describe('a command of the state store that fails', () => {
 		const proxy = await startTcpProxy(redis)
 		onTestFinished(() => proxy.close())
 		const { store, bus } = open(proxy.url(), 1_000)
-		await store.load('n', '1')
+		await create(store)
 		await until(() => bus.healthy)
 		proxy.blackhole(true)
 		const error: unknown = await commit(store, STATE).catch((reason: unknown) => reason)
@@ -77,6 +83,20 @@ describe('a command of the state store that fails', () => {
 	})
 })
 
+describe('the memory of operations', () => {
+	it('lasts 15 minutes, or as long as its caller may ask', async () => {
+		const { store, names } = open(redis.url)
+		const look = lookInto()
+		const first = await create(store)
+		const { state } = await store.commit('n', first, '2', { writer: 'a', number: 1 })
+		if (!state) throw new Error('no state')
+		await store.commit('n', state, '3', { writer: 'b', number: 1 }, { remember: 1_200_000 })
+		expect(await look.ttl(names.operation('a'))).toBeGreaterThan(890)
+		expect(await look.ttl(names.operation('a'))).toBeLessThanOrEqual(900)
+		expect(await look.ttl(names.operation('b'))).toBeGreaterThan(1_190)
+	})
+})
+
 describe('a state that was put back after a loss', () => {
 	it('takes no changes until every instance had time to put back a newer one', async () => {
 		const { store, names } = open(redis.url)
@@ -101,7 +121,7 @@ describe('a state that was put back after a loss', () => {
 	it('keeps nobody from changing it if there was nothing to put back', async () => {
 		const { store, names } = open(redis.url)
 		const look = lookInto()
-		const now = await store.load('n', '1')
+		const now = await create(store)
 		expect(await store.restore('n', { ...now, stamp: 'w.1', value: '2' })).toEqual(now)
 		expect(await look.exists(names.settling('n'))).toBe(0)
 		expect(await commit(store, now)).toMatchObject({ committed: true })
@@ -120,16 +140,15 @@ describe('a watcher of the state store', () => {
 		const undo = await store.watch('n', watcher)
 		const stays = await store.watch('n', { changed() {}, missed() {} })
 		const list: string[] = []
-		const undoList = await store.watchList({ changed: () => void list.push('list') })
-		await store.register({ name: 'n', initial: '1' }, { writer: 'r', number: 1 })
-		await store.remove('n', { writer: 'r', number: 2 })
+		const undoList = await store.watchList({ changed: () => void list.push('list'), missed() {} })
+		await store.remove('n', await create(store, true))
 		await until(() => heard.length === 2 && list.length === 2)
 		expect(heard).toEqual(['version 1', 'missed'])
 		undo()
 		undo()
 		undoList()
 		expect(bus.stats().channels).toBe(1)
-		await store.load('n', '1')
+		await create(store)
 		await look.publish(names.stateChannel('n'), 'garbage')
 		await until(() => errors.length === 1)
 		expect(heard).toHaveLength(2)
@@ -144,7 +163,7 @@ describe('a watcher of the state store', () => {
 		const missed: string[] = []
 		const undo = await store.watch('n', { changed() {}, missed: () => void missed.push('undone') })
 		await store.watch('n', { changed() {}, missed: () => void missed.push('state') })
-		await store.watchList({ changed: () => void missed.push('list') })
+		await store.watchList({ changed() {}, missed: () => void missed.push('list') })
 		undo()
 		const restored = new Promise<void>((resolve) => bus.onRestored(resolve))
 		proxy.cut()

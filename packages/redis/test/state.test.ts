@@ -65,8 +65,21 @@ describe('EvState on Redis', () => {
 		await state.ready
 		await until(() => one.adapter.stats().channels === 1 && one.adapter.healthy)
 		const key = `{${namespace}}:state:n`
-		const garbage = ['', 'x', '5', '5 a', '5 a {', 'x y 1', '99999999999999999999 a 1', '-1 a 1', '1e3 a 1']
-		for (const payload of garbage) await direct.publish(`{${namespace}}:0:state:n`, payload)
+		const channel = `{${namespace}}:0:state:n`
+		const garbage = [
+			'',
+			'x',
+			'5',
+			'5 a',
+			'5 a {',
+			'5 a b',
+			'x y b 1',
+			'5 a ü 1',
+			'99999999999999999999 a b 1',
+			'-1 a b 1',
+			'1e3 a b 1',
+		]
+		for (const payload of garbage) await direct.publish(channel, payload)
 		await until(() => one.errors.length === garbage.length)
 		for (const error of one.errors) expect(error).toMatchObject({ code: expect.stringMatching(/^EV_/) })
 		expect(state.get()).toBe(1)
@@ -112,7 +125,7 @@ describe('EvState on Redis', () => {
 		const keys = await direct.keys(`{${namespace}}:*`)
 		const lives = await Promise.all(keys.map(async (key) => [key.split(':')[1], await direct.ttl(key)]))
 		for (const [kind, ttl] of lives) {
-			if (kind === 'state' || kind === 'states') expect(ttl).toBe(-1)
+			if (kind === 'state' || kind === 'states' || kind === 'listed') expect(ttl).toBe(-1)
 			else if (kind === 'gone') expect(ttl).toBeGreaterThan(6 * 86_400)
 			else expect([kind, Number(ttl) > 800]).toEqual(['done', true])
 		}

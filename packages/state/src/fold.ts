@@ -38,14 +38,32 @@ export class Fold<T> {
 
 	/** The value after all changes; the very base if they changed nothing. */
 	head(): T {
-		for (let index = this.#values.length; index < this.changes.length; index++) {
-			const change = this.changes[index]
-			if (change) this.#step(change, index)
-		}
+		this.run(Number.POSITIVE_INFINITY)
 		return this.#head
 	}
 
-	/** Applies the same changes to another base. */
+	/**
+	 * Runs changes until all were run or the time is over, but at least one.
+	 *
+	 * @param ms - How long.
+	 * @returns Whether all were run.
+	 */
+	run(ms: number): boolean {
+		const begun = performance.now()
+		for (let index = this.#values.length; index < this.changes.length; index++) {
+			const change = this.changes[index]
+			if (change) this.#step(change, index)
+			if (performance.now() - begun >= ms) break
+		}
+		return this.#values.length >= this.changes.length
+	}
+
+	/** Takes the changes that were not run off this fold. @returns them. */
+	cut(): Change<T>[] {
+		return this.changes.splice(this.#values.length)
+	}
+
+	/** Applies the same changes to another base, and those that are added to either later. */
 	on(base: T, measured = false): Fold<T> {
 		return new Fold(this.#rules, base, this.changes, measured)
 	}

@@ -1,13 +1,15 @@
-import { randomUUID } from 'node:crypto'
 import {
 	type CommitResult,
 	EvClosedError,
+	type RegisteredState,
 	type RegistryWatcher,
+	type StatePlace,
 	type StateStore,
 	type StateWatcher,
 	type StoredState,
 	type Unwatch,
 } from '@evstream/core'
+import { shareOutage } from './outage.js'
 
 /** What a {@link ListedState} needs of the registry. */
 export interface ListedStateOwner {
@@ -20,54 +22,65 @@ export interface ListedStateOwner {
 /** The store as one state of an `EvStateManager` sees it: a state that lives as long as it is on the list. */
 export class ListedState implements StateStore {
 	readonly name: string
-	/** The newest version that came by: what can be put back. */
-	latest: StoredState | undefined
+	/** The newest version that the store gave in an answer: what can be put back. */
+	confirmed: StoredState | undefined
+	/** The newest version that came by, also in a message: what a removal means. */
+	newest: StoredState | undefined
 	/** It was let go of here: nothing of it may reach the store any more. */
 	cancelled = false
-	/** Ends when no registration is on its way. */
-	registering: Promise<unknown> = Promise.resolve()
+	/** Ends when no creation is on its way. */
+	creating: Promise<unknown> = Promise.resolve()
 	readonly #store: StateStore
 	readonly #owner: ListedStateOwner
 	readonly #follows: boolean
-	/** As JSON. */
-	#initial = 'null'
-	readonly #id = { writer: randomUUID(), number: 1 }
+	/** What it is on the list with. */
+	#entry: RegisteredState
 
-	/** @param follows - Another instance created it: it is not put on the list by this one. */
+	/** @param follows - Another instance created it. */
 	constructor(store: StateStore, owner: ListedStateOwner, name: string, follows: boolean) {
 		this.#store = store
 		this.#owner = owner
 		this.name = name
 		this.#follows = follows
+		this.#entry = { name, initial: 'null' }
+		shareOutage(this, store)
 	}
 
-	async load(name: string, initial: string): Promise<StoredState> {
-		this.#initial = initial
+	/** A state that is not on the list yet counts as not created. */
+	async look(name: string): Promise<StatePlace> {
 		await this.#owner.removed(name)
 		if (this.cancelled) throw this.#closed()
-		const loading = this.#follows
-			? this.restore(name, { version: 1, stamp: `follow.${randomUUID()}`, value: initial })
-			: Promise.resolve(this.#store.register({ name, initial }, this.#id))
-		this.registering = loading.catch(() => {})
-		const loaded = this.#see(await loading)
-		if (loaded) return loaded
-		this.#owner.gone(this)
-		throw this.#closed()
+		const place = await this.#store.look(name)
+		if (this.#follows && place.removed) throw this.#gone()
+		if (place.listed !== undefined) this.#entry = { name, initial: place.listed }
+		else if (!this.#follows) return { ...place, state: undefined }
+		this.#confirm(place.state)
+		return place
+	}
+
+	async create(name: string, initial: string, place: StatePlace): Promise<StoredState> {
+		if (this.cancelled) throw this.#closed()
+		this.#entry = { name, initial: place.listed ?? initial }
+		const creating = Promise.resolve(this.#store.create(name, this.#entry.initial, place, true))
+		this.creating = creating.catch(() => {})
+		const created = this.#confirm(await creating)
+		if (created) return created
+		throw this.#gone()
 	}
 
 	async read(name: string): Promise<StoredState | undefined> {
-		return this.#see(await this.#store.read(name))
+		return this.#confirm(await this.#store.read(name))
 	}
 
 	async commit(...args: Parameters<StateStore['commit']>): Promise<CommitResult> {
 		const result = await this.#store.commit(...args)
-		this.#see(result.state)
+		this.#confirm(result.state)
 		return result
 	}
 
 	async restore(name: string, state: StoredState): Promise<StoredState | undefined> {
 		if (this.cancelled) throw this.#closed()
-		const now = this.#see(await this.#store.restore(name, state, { name, initial: this.#initial }))
+		const now = this.#confirm(await this.#store.restore(name, state, this.#entry))
 		if (!now) this.#owner.gone(this)
 		return now
 	}
@@ -75,32 +88,38 @@ export class ListedState implements StateStore {
 	async watch(name: string, watcher: StateWatcher): Promise<Unwatch> {
 		return this.#store.watch(name, {
 			changed: (state) => {
-				this.#see(state)
+				this.#hear(state)
 				watcher.changed(state)
 			},
 			missed: () => watcher.missed(),
 		})
 	}
 
-	register(...args: Parameters<StateStore['register']>): ReturnType<StateStore['register']> {
-		return this.#store.register(...args)
-	}
-
 	remove(...args: Parameters<StateStore['remove']>): ReturnType<StateStore['remove']> {
 		return this.#store.remove(...args)
 	}
 
-	list(): ReturnType<StateStore['list']> {
-		return this.#store.list()
+	list(known?: string): ReturnType<StateStore['list']> {
+		return this.#store.list(known)
 	}
 
 	watchList(watcher: RegistryWatcher): ReturnType<StateStore['watchList']> {
 		return this.#store.watchList(watcher)
 	}
 
-	#see(state: StoredState | undefined): StoredState | undefined {
-		if (state && state.version >= (this.latest?.version ?? 0)) this.latest = state
+	#confirm(state: StoredState | undefined): StoredState | undefined {
+		if (state && state.version >= (this.confirmed?.version ?? 0)) this.confirmed = state
+		if (state) this.#hear(state)
 		return state
+	}
+
+	#hear(state: StoredState): void {
+		if (state.version >= (this.newest?.version ?? 0)) this.newest = state
+	}
+
+	#gone(): EvClosedError {
+		this.#owner.gone(this)
+		return this.#closed()
 	}
 
 	#closed(): EvClosedError {

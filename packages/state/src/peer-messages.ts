@@ -2,9 +2,19 @@
 export type PeerMessage =
 	| ({ readonly type: 'create'; readonly channel: string; readonly initial?: unknown } & Partial<Stamp>)
 	| ({ readonly type: 'remove'; readonly channel: string } & Partial<Stamp>)
-	/** Whoever knows something else than the sender answers with `states`. */
+	/** An instance that knows something else than the sender answers with `states`. */
 	| { readonly type: 'sync'; readonly digest: string }
-	| { readonly type: 'states'; readonly states: readonly PeerRecord[] }
+	| PeerPage
+
+/** Some of what the sender knows. */
+export interface PeerPage {
+	readonly type: 'states'
+	readonly states: readonly PeerRecord[]
+	/** On the last page of several: the digest of all that the sender knows. */
+	readonly digest?: string
+	/** It replies to an answer, and is not answered itself. */
+	readonly reply?: boolean
+}
 
 /** When something was done, and by whom: of two, the later one counts. */
 export interface Stamp {
@@ -42,7 +52,9 @@ export function peerMessage(message: unknown): PeerMessage | 'malformed' | undef
 		case 'states': {
 			if (!Array.isArray(states)) return 'malformed'
 			const records = states.map(recordOf).filter((record) => record !== undefined)
-			return records.length === states.length ? { type, states: records } : 'malformed'
+			if (records.length !== states.length) return 'malformed'
+			const last = typeof digest === 'string' ? { digest, reply: message.reply === true } : {}
+			return { type, states: records, ...last }
 		}
 		default:
 			return undefined
@@ -70,6 +82,7 @@ interface Fields {
 	readonly initial?: unknown
 	readonly digest?: unknown
 	readonly states?: unknown
+	readonly reply?: unknown
 	readonly time?: unknown
 	readonly by?: unknown
 	readonly present?: unknown

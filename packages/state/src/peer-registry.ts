@@ -1,19 +1,25 @@
-import { createHash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { EvInvalidMessageError } from '@evstream/core'
-import { type PeerMessage, type PeerRecord, peerMessage, type Stamp } from './peer-messages.js'
+import { PARTS } from './peer-digest.js'
+import { type PeerMessage, type PeerPage, type PeerRecord, peerMessage, type Stamp } from './peer-messages.js'
+import { pages } from './peer-pages.js'
+import { PeerRecords } from './peer-records.js'
 import { Recurring } from './recurring.js'
 import type { LocalStates, Registry } from './registry.js'
 import type { EvStatePubSub } from './types.js'
+import { Wait } from './wait.js'
 import { Worker } from './worker.js'
 
-/** How many removals are remembered, and for how long in ms. */
-const MOST_TOMBSTONES = 10_000
-const TOMBSTONE_AGE = 7 * 86_400_000
+/** An answer waits up to so many ms: another instance may give the same one meanwhile. */
+const LONGEST_DELAY = 200
 
 /**
  * Keeps the set of states the same over a pub/sub alone. Each name has a record of who created or removed it
- * last; of two records the later one counts, everywhere, in whatever order they arrive. Records that were missed
- * come with the answer to `sync`, which is sent at the start, after a reconnect and from time to time.
+ * last; of two records the later one counts, everywhere, in whatever order they arrive.
+ *
+ * Records that were missed come with the answer to `sync`, which is sent at the start, after a reconnect and from time
+ * to time: the parts that differ, in pages. One instance answers, after a random time; the others hear that and need
+ * not. The sender of the `sync` replies with what it knows more, and that ends it.
  */
 export class PeerRegistry implements Registry {
 	readonly #pubsub: EvStatePubSub
@@ -22,11 +28,12 @@ export class PeerRegistry implements Registry {
 	readonly #worker: Worker
 	readonly #checks: Recurring
 	readonly #by = randomUUID()
-	/** Oldest change first. */
-	readonly #records = new Map<string, PeerRecord>()
+	readonly #records = new PeerRecords()
+	readonly #delay = new Wait()
 	#time = 0
-	/** What to send next: everything it knows, or a question. */
-	#tellWanted = false
+	/** What to send next: parts of what it knows as an answer, or as a reply, and a question. */
+	readonly #answers = new Set<number>()
+	readonly #replies = new Set<number>()
 	#askWanted = false
 	#stopRestored: (() => void) | undefined
 	#closed = false
@@ -56,12 +63,12 @@ export class PeerRegistry implements Registry {
 
 	created(name: string, initial: string | undefined): undefined {
 		const value: unknown = initial === undefined ? undefined : JSON.parse(initial)
-		this.#remember({ channel: name, present: true, initial: value, ...this.#stamp() })
+		this.#records.set({ channel: name, present: true, initial: value, ...this.#stamp() })
 		this.#say(name)
 	}
 
 	remove(name: string): void {
-		this.#remember({ channel: name, present: false, ...this.#stamp() })
+		this.#records.set({ channel: name, present: false, ...this.#stamp() })
 		this.#say(name)
 	}
 
@@ -69,6 +76,7 @@ export class PeerRegistry implements Registry {
 		this.#closed = true
 		this.#checks.stop()
 		this.#worker.stop()
+		this.#delay.end()
 		this.#stopRestored?.()
 		this.#pubsub.onMessage(() => {})
 	}
@@ -85,7 +93,7 @@ export class PeerRegistry implements Registry {
 		const { present, ...rest } = record
 		this.#send({ type: present ? 'create' : 'remove', ...rest }).catch(() => {
 			// Whoever sends reports it. Once it works again the others get everything.
-			this.#tellWanted = true
+			for (let part = 0; part < PARTS; part++) this.#answers.add(part)
 			this.#worker.kick()
 		})
 	}
@@ -97,14 +105,33 @@ export class PeerRegistry implements Registry {
 	}
 
 	async #step(): Promise<boolean> {
-		if (this.#tellWanted) {
-			await this.#send({ type: 'states', states: [...this.#records.values()] })
-			this.#tellWanted = false
-		} else if (this.#askWanted) {
-			await this.#send({ type: 'sync', digest: this.#digest() })
+		if (this.#askWanted) {
+			await this.#send({ type: 'sync', digest: this.#records.digest() })
 			this.#askWanted = false
+		} else if (this.#replies.size > 0) await this.#tell(this.#replies, true)
+		else if (this.#answers.size > 0) {
+			await this.#delay.begin(Math.random() * LONGEST_DELAY)
+			if (!this.#closed && this.#answers.size > 0) await this.#tell(this.#answers, false)
 		} else return false
 		return true
+	}
+
+	/** Sends all records of these parts. The last page has the digest, so that the receiver knows what it knows more. */
+	async #tell(parts: Set<number>, reply: boolean): Promise<void> {
+		const told = new Set(parts)
+		let last: readonly PeerRecord[] = []
+		for (const states of pages(this.#records.of(told))) {
+			if (last.length > 0) await this.#send({ type: 'states', states: last })
+			if (this.#closed) return
+			last = states
+		}
+		await this.#send({
+			type: 'states',
+			states: last,
+			digest: this.#records.digest(),
+			...(reply && { reply }),
+		})
+		for (const part of told) parts.delete(part)
 	}
 
 	async #send(message: PeerMessage): Promise<void> {
@@ -119,10 +146,11 @@ export class PeerRegistry implements Registry {
 				new EvInvalidMessageError('A message about states came over the pub/sub that is malformed.'),
 			)
 		} else if (message?.type === 'sync') {
-			if (message.digest !== this.#digest()) this.#tell()
+			for (const part of this.#records.differences(message.digest)) this.#answers.add(part)
+			this.#worker.kick()
 		} else if (message?.type === 'states') {
 			for (const record of message.states) this.#apply(record)
-			if (this.#knowsMoreThan(message.states)) this.#tell()
+			this.#compare(message)
 		} else if (message) {
 			const stamp = message.time === undefined || message.by === undefined ? this.#stamp() : message
 			const { time, by } = { time: stamp.time ?? this.#time, by: stamp.by ?? this.#by }
@@ -132,52 +160,24 @@ export class PeerRegistry implements Registry {
 		}
 	}
 
-	#tell(): void {
-		this.#tellWanted = true
+	/** Another instance told all that it knows of some parts. */
+	#compare({ digest, reply }: PeerPage): void {
+		if (digest === undefined) return
+		const differ = this.#records.differences(digest)
+		// What is the same was just told, so it need not be told again.
+		for (const part of this.#answers) if (!differ.has(part)) this.#answers.delete(part)
+		if (reply === true || differ.size === 0) return
+		for (const part of differ) this.#replies.add(part)
 		this.#worker.kick()
 	}
 
 	#apply(record: PeerRecord): void {
 		this.#time = Math.max(this.#time, record.time)
-		const known = this.#records.get(record.channel)
-		if (known && !isLater(record, known)) return
-		this.#remember(record)
+		if (!this.#records.isNews(record)) return
+		this.#records.set(record)
 		if (!record.present) this.#local.drop(record.channel)
 		else if (!this.#local.has(record.channel)) {
 			this.#local.follow(record.channel, JSON.stringify(record.initial))
 		}
 	}
-
-	#remember(record: PeerRecord): void {
-		this.#records.delete(record.channel)
-		this.#records.set(record.channel, record)
-		let tombstones = 0
-		if (record.present) return
-		for (const { present } of this.#records.values()) if (!present) tombstones++
-		for (const { present, channel, time } of this.#records.values()) {
-			if (present) continue
-			if (tombstones-- <= MOST_TOMBSTONES && time > Date.now() - TOMBSTONE_AGE) break
-			this.#records.delete(channel)
-		}
-	}
-
-	#knowsMoreThan(others: readonly PeerRecord[]): boolean {
-		const theirs = new Map(others.map((record) => [record.channel, record]))
-		for (const record of this.#records.values()) {
-			const other = theirs.get(record.channel)
-			if (!other || isLater(record, other)) return true
-		}
-		return false
-	}
-
-	#digest(): string {
-		const lines = [...this.#records.values()].map(({ channel, time, by }) =>
-			JSON.stringify([channel, time, by]),
-		)
-		return createHash('sha1').update(lines.sort().join('\n')).digest('base64')
-	}
-}
-
-function isLater(a: Stamp, b: Stamp): boolean {
-	return a.time > b.time || (a.time === b.time && a.by > b.by)
 }

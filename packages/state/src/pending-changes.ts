@@ -11,6 +11,9 @@ import type { ValueRules } from './value-rules.js'
 const PENDING_MEMORY = 64 * 1024 * 1024
 const PENDING_LEAST = 100
 
+/** How long changes are applied at a time, in ms: the event loop gets its turn after that. */
+const SLICE_MS = 8
+
 /** Changes on their way to the store. */
 export interface Flight<T> {
 	readonly fold: Fold<T>
@@ -51,6 +54,8 @@ export class PendingChanges<T> {
 	/** All that waits, applied on a value that overtook the flight: only for {@link head}. */
 	#preview: Fold<T> | undefined
 	#expiry: NodeJS.Timeout | undefined
+	/** Some value was too large: each one is measured, to find out which. */
+	#measured = false
 
 	constructor(name: string, rules: ValueRules<T>, settings: Settings, base: T) {
 		this.#name = name
@@ -103,22 +108,38 @@ export class PendingChanges<T> {
 		return change.promise
 	}
 
-	/** Applies everything that waits, for the store to compare with `expected`. */
+	/**
+	 * Applies a slice of what waits, so that a flight with it can take off without holding the event loop.
+	 *
+	 * @returns Whether everything is applied.
+	 */
+	prepare(): boolean {
+		return this.#fold.run(SLICE_MS)
+	}
+
+	/**
+	 * Makes a flight of what was prepared, or of a slice of what waits, for the store to compare with `expected`. If
+	 * a value is too large there is no flight yet: each change must be prepared once more, and is measured.
+	 */
 	takeOff(expected: StoredState): void {
-		let fold = this.#fold
-		let json: string | undefined
+		const fold = this.#fold
+		fold.run(SLICE_MS)
+		let json: string
 		try {
 			json = this.#rules.encode(fold.head())
-		} catch {
-			// Some value is too large: find out which.
-			fold = fold.on(fold.base, true)
-			json = this.#rules.encode(fold.head())
+		} catch (error) {
+			if (this.#measured) throw error
+			this.#measured = true
+			this.#fold = fold.on(fold.base, true)
+			return
 		}
+		this.#measured = false
+		const rest = fold.cut()
 		const same = fold.head() === fold.base || this.#rules.same(fold.base, fold.head())
 		const id = { writer: this.#writer, number: ++this.#operations }
 		const stamp = `${id.writer}.${id.number}`
 		this.#flight = { fold, id, stamp, expected, json: same ? undefined : json, stale: false, inDoubt: false }
-		this.#fold = new Fold(this.#rules, fold.head())
+		this.#fold = new Fold(this.#rules, fold.head(), rest)
 	}
 
 	/** A new committed value: everything that waits goes on top of it. `own`: it is the flight that made it. */
@@ -126,7 +147,7 @@ export class PendingChanges<T> {
 		this.#base = base
 		this.#preview = undefined
 		if (this.#flight) this.#flight.stale = !own
-		else this.#fold = this.#fold.on(base)
+		else this.#fold = this.#fold.on(base, this.#measured)
 	}
 
 	/** The flight took effect, or there was nothing to do. */
@@ -143,18 +164,23 @@ export class PendingChanges<T> {
 
 	/** Another instance was faster than the flight. */
 	refused(): void {
+		this.postponed()
+	}
+
+	/** It is the turn of another instance. */
+	postponed(): void {
 		this.obstacle = new EvConflictError(
 			`Other instances changed the state "${this.#name}" faster than this one. Change it less often, or raise deadline.`,
 		)
 		this.unite()
 	}
 
-	/** Nothing is on its way any more: all that still waits is to be applied anew. */
+	/** Nothing is on its way any more: all that still waits is applied again. */
 	unite(): void {
 		const waiting = this.#waiting()
 		this.#flight = undefined
 		this.#preview = undefined
-		this.#fold = new Fold(this.#rules, this.#base, waiting)
+		this.#fold = new Fold(this.#rules, this.#base, waiting, this.#measured)
 	}
 
 	/** Forgets everything. @returns what still waited, for the caller to reject. */
@@ -186,22 +212,32 @@ export class PendingChanges<T> {
 	/** Rejects what waited too long. A flight goes on for those of its changes that may still wait. */
 	#expire(): void {
 		const now = performance.now()
+		const errors = new Set<Error>()
+		const flying = new Set(this.#flight?.fold.changes)
 		const late = this.#waiting().filter((change) => change.expires <= now)
-		const error = this.#deadlineError()
-		for (const change of late) change.reject(error)
+		const sent = this.#deadlineError(true)
+		const unsent = this.#deadlineError(false)
+		for (const change of late) {
+			const error = flying.has(change) ? sent : unsent
+			change.reject(error)
+			errors.add(error)
+		}
 		const [next] = this.#waiting()
 		this.#expiry = undefined
 		if (next) this.#expireIn(next.expires - now)
 		if (late.length === 0) return
 		if (this.#flight === undefined || this.#flight.fold.changes.every((change) => change.settled))
 			this.unite()
-		this.#settings.onError(error)
+		for (const error of errors) this.#settings.onError(error)
 	}
 
-	#deadlineError(): EvConflictError | EvUnavailableError {
-		if (this.obstacle instanceof EvConflictError) return this.obstacle
+	/** @param sent - The change is on its way. */
+	#deadlineError(sent: boolean): EvConflictError | EvUnavailableError {
+		const end = sent ? 'It may still take effect.' : 'It does not take effect.'
+		if (this.obstacle instanceof EvConflictError)
+			return new EvConflictError(`${this.obstacle.message} ${end}`)
 		return new EvUnavailableError(
-			`The store did not confirm a change of the state "${this.#name}" within ${this.#settings.deadline} ms. It may still take effect.`,
+			`The store did not confirm a change of the state "${this.#name}" within ${this.#settings.deadline} ms. ${end}`,
 			{ cause: this.obstacle },
 		)
 	}

@@ -12,13 +12,15 @@ export interface Settings {
 	readonly checkInterval: number | false
 	/** Never throws, and runs in the context in which it was given. */
 	readonly onError: (error: unknown) => void
+	/** Identifies who `onError` tells, see {@link "outage"}. */
+	readonly receiver: unknown
 }
 
 /**
  * @throws TypeError if an option has the wrong type.
  * @throws RangeError if a number is out of its range.
  */
-export function settings(options: EvStateSettings): Settings {
+export function settings(options: EvStateSettings & { readonly receiver?: unknown }): Settings {
 	const { key = 'value', snapshot = true, checkInterval = 30_000, onError } = options
 	if (typeof key !== 'string') throw new TypeError(`key must be a string, not ${typeof key}.`)
 	if (typeof snapshot !== 'boolean')
@@ -30,10 +32,10 @@ export function settings(options: EvStateSettings): Settings {
 		snapshot,
 		maxSize: number('maxSize', options.maxSize ?? 262_144, 1, Number.MAX_SAFE_INTEGER),
 		maxPending: number('maxPending', options.maxPending ?? 100_000, 1, Number.MAX_SAFE_INTEGER),
-		// A store remembers operations for 15 minutes: a change must be decided well before.
 		deadline: number('deadline', options.deadline ?? 30_000, 1, 600_000),
 		checkInterval: checkInterval === false ? false : number('checkInterval', checkInterval, 1, 86_400_000),
 		onError: safeOnError(onError === undefined ? undefined : keepContext(onError)),
+		receiver: options.receiver ?? onError,
 	}
 }
 

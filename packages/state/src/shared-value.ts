@@ -1,15 +1,37 @@
-import { type CommitResult, EvClosedError, type StateStore, type StoredState } from '@evstream/core'
+import {
+	type CommitResult,
+	EvClosedError,
+	EvUnavailableError,
+	type StatePlace,
+	type StateStore,
+	type StoredState,
+} from '@evstream/core'
 import { refuseAsync, rejected } from './change.js'
 import { copyStrict } from './copy.js'
 import type { Engine } from './engine.js'
+import { type Outage, outageOf } from './outage.js'
 import type { Outlet } from './outlet.js'
 import { type Flight, PendingChanges } from './pending-changes.js'
 import { Recurring } from './recurring.js'
 import type { Settings } from './settings.js'
 import { Shown } from './shown.js'
+import { Slices } from './slices.js'
 import { StoreWatch } from './store-watch.js'
 import { ValueRules } from './value-rules.js'
+import { Wait } from './wait.js'
 import { isClosed, Worker } from './worker.js'
+
+/** A flight that loses takes a turn of this many ms and twice what the store took to answer the last one. */
+const LEAST_TURN_MS = 20
+
+/** How many slices of changes go into one flight: the more there are, the likelier another instance is faster. */
+const MOST_SLICES = 10
+
+/**
+ * How long what was published may be newer than what the store holds, in ms: longer than a store that lost its data
+ * waits for all instances to put back what they have.
+ */
+const DOUBT_MS = 5000
 
 /**
  * The value of several instances, as one of them talks about it with the store: it loads it, watches it, sends one
@@ -30,7 +52,19 @@ export class SharedValue<T> implements Engine<T> {
 	readonly #watch: StoreWatch
 	readonly #worker: Worker
 	readonly #checks: Recurring
+	readonly #outage: Outage
+	/** Until it is this instance's turn. */
+	readonly #wait = new Wait()
+	/** What was seen before the creation: every try of it decides on the same. */
+	#place: StatePlace | undefined
+	/** What clients and subscribers see: the newest version that the store answered or published. */
 	#committed: StoredState | undefined
+	/** The newest version that the store gave in an answer: only that is put back after a loss. */
+	#confirmed: StoredState | undefined
+	/** Since when the store holds an older version than was published; in the time of `performance.now()`. */
+	#doubtSince: number | undefined
+	/** How long the store took to answer the last commit, in ms. */
+	#tookMs = 0
 	/** The newest commit heard of before the first load. */
 	#early: StoredState | undefined
 	#checkWanted = false
@@ -63,8 +97,10 @@ export class SharedValue<T> implements Engine<T> {
 			changed: (state: StoredState) => this.#changed(state),
 			missed: () => this.#check(),
 		}
-		this.#watch = new StoreWatch(store, name, watcher, settings.onError)
-		this.#worker = new Worker(() => this.#step(), settings.onError)
+		this.#outage = outageOf(store)
+		const report = (error: unknown): void => this.#outage.report(error, settings.receiver, settings.onError)
+		this.#watch = new StoreWatch(store, name, watcher, report)
+		this.#worker = new Worker(() => this.#step(), report)
 		this.#checks = new Recurring(settings.checkInterval, () => this.#check())
 		void this.#watch.begin()
 		this.#worker.kick()
@@ -101,6 +137,7 @@ export class SharedValue<T> implements Engine<T> {
 		this.#closed = true
 		this.#checks.stop()
 		const waiting = this.#pending.clear()
+		this.#wait.end()
 		this.#watch.close()
 		this.#worker.stop()
 		for (const change of waiting) change.reject(this.#closedError())
@@ -119,9 +156,15 @@ export class SharedValue<T> implements Engine<T> {
 	}
 
 	async #load(): Promise<void> {
-		const loaded = await this.#attempt(() => this.#store.load(this.#name, this.#initial))
+		this.#place ??= await this.#attempt(() => this.#store.look(this.#name))
+		const place = this.#place
+		const loaded =
+			place.state ?? (await this.#attempt(() => this.#store.create(this.#name, this.#initial, place, false)))
+		if (loaded === undefined) return this.close()
+		this.#confirmed = loaded
 		const early = this.#early
 		this.#adopt(early !== undefined && early.version > loaded.version ? early : loaded)
+		this.#place = undefined
 		this.#resolveReady()
 	}
 
@@ -140,6 +183,8 @@ export class SharedValue<T> implements Engine<T> {
 	/** Applies everything that waits. What this tick still asks for comes along. */
 	async #takeOff(): Promise<void> {
 		await new Promise<void>((resolve) => process.nextTick(resolve))
+		const slices = new Slices()
+		for (let slice = 1; !this.#pending.prepare() && slice < MOST_SLICES; slice++) await slices.next()
 		if (this.#committed && this.#pending.any) this.#pending.takeOff(this.#committed)
 	}
 
@@ -153,6 +198,7 @@ export class SharedValue<T> implements Engine<T> {
 			landed = answer?.version === expected.version && answer.stamp === expected.stamp
 		} else {
 			const result = await this.#commit(flight, json)
+			if (result.wait !== undefined) return this.#letOthers(flight, result.wait)
 			answer = result.state
 			// The stamp tells of a commit that was put back after the store lost its data, and its memory of ids.
 			landed = result.committed || answer?.stamp === flight.stamp
@@ -167,10 +213,16 @@ export class SharedValue<T> implements Engine<T> {
 
 	async #commit(flight: Flight<T>, json: string): Promise<CommitResult> {
 		const { fold, expected, id } = flight
-		const [first] = fold.changes
-		const within = Math.max(1, (first?.expires ?? 0) - performance.now())
+		const first = fold.changes.find((change) => !change.settled)
+		const begun = performance.now()
+		const within = Math.max(1, (first?.expires ?? 0) - begun)
+		const remember = 2 * this.#settings.deadline
+		const turn = LEAST_TURN_MS + 2 * this.#tookMs
+		const options = { within, remember, turn }
 		try {
-			return await this.#attempt(() => this.#store.commit(this.#name, expected, json, id, within))
+			const result = await this.#attempt(() => this.#store.commit(this.#name, expected, json, id, options))
+			this.#tookMs = performance.now() - begun
+			return result
 		} catch (error) {
 			if (!isUnsent(error)) flight.inDoubt = true
 			// It can still be taken apart, so that what is rejected meanwhile does not take effect later.
@@ -179,20 +231,59 @@ export class SharedValue<T> implements Engine<T> {
 		}
 	}
 
+	/** Another instance lost often and has the turn: the flight is taken apart and waits for that commit. */
+	async #letOthers(flight: Flight<T>, ms: number): Promise<void> {
+		if (this.#pending.flight === flight) this.#pending.postponed()
+		// What overtook the flight is the commit to wait for.
+		if (!flight.stale && !this.#closed) await this.#wait.begin(ms)
+	}
+
 	/**
 	 * Takes over what the store holds. `known` was committed when it was asked; `then` runs before anything else is
 	 * asked, and with the answer taken over if it is good.
 	 */
 	async #reconcile(answer: StoredState | undefined, known: StoredState, then?: () => void): Promise<void> {
 		if (this.#closed) return
-		const lost = answer === undefined || answer.version < known.version
-		if (!lost) this.#adopt(answer)
+		const behind = answer === undefined || answer.version < known.version
+		if (!behind) this.#confirm(answer)
 		then?.()
-		if (!lost) return
-		const best = this.#committed ?? known
-		const now = await this.#attempt(() => this.#store.restore(this.#name, best))
+		if (!behind) return
+		const best = this.#confirmed ?? known
+		const lost = answer === undefined || answer.version < best.version
+		const now = lost ? await this.#attempt(() => this.#store.restore(this.#name, best)) : answer
 		if (now === undefined) this.close()
-		else this.#adopt(now)
+		else if (now.version >= known.version) this.#confirm(now)
+		else this.#doubt(now, known)
+	}
+
+	/** The store says what it holds. */
+	#confirm(state: StoredState): void {
+		this.#doubtSince = undefined
+		if (state.version >= (this.#confirmed?.version ?? 0)) this.#confirmed = state
+		this.#adopt(state)
+	}
+
+	/**
+	 * What was published is not in the store. Another instance may know it and put it back. If none does, it never
+	 * was: the store's older value counts.
+	 *
+	 * @throws EvUnavailableError until that is certain.
+	 */
+	#doubt(stored: StoredState, published: StoredState): void {
+		if (this.#closed || this.#committed !== published) return
+		const now = performance.now()
+		this.#doubtSince ??= now
+		if (now - this.#doubtSince >= DOUBT_MS) {
+			this.#doubtSince = undefined
+			this.#confirmed = stored
+			this.#committed = undefined
+			this.#adopt(stored)
+			return
+		}
+		this.#checkWanted = true
+		throw new EvUnavailableError(
+			`Version ${published.version} of the state "${this.#name}" was published, but the store holds version ${stored.version}. Changes wait until it is certain which one counts.`,
+		)
 	}
 
 	/** A new committed value: everything that waits goes on top of it, clients and subscribers get it. */
@@ -208,6 +299,7 @@ export class SharedValue<T> implements Engine<T> {
 		// `equals` is the app's and may have closed it.
 		if (this.#closed) return
 		this.#committed = state
+		this.#wait.end()
 		this.#pending.rebase(value, own)
 		this.#outlet.prepare(state.value)
 		// Whoever listened before the first load got no snapshot.
@@ -230,13 +322,16 @@ export class SharedValue<T> implements Engine<T> {
 
 	#check(): void {
 		this.#checkWanted = true
+		this.#wait.end()
 		this.#worker.wake()
 	}
 
-	/** Asks the store, and keeps in mind why it did not answer. */
+	/** Asks the store, and remembers why it did not answer. */
 	async #attempt<R>(ask: () => R | Promise<R>): Promise<R> {
 		try {
-			return await ask()
+			const answer = await ask()
+			this.#outage.over()
+			return answer
 		} catch (error) {
 			this.#pending.obstacle = error
 			// The adapter was closed: there is nothing to wait for any more.

@@ -17,7 +17,7 @@ import type { EvStateManagerOptions, EvStatePubSub } from './types.js'
  * @typeParam S - Maps each name to the type of its value.
  */
 export class EvStateManager<S extends object = Record<string, unknown>> {
-	readonly #options: EvStateManagerOptions
+	readonly #options: EvStateManagerOptions & { readonly receiver: unknown }
 	readonly #settings: Settings
 	readonly #registry: Registry | undefined
 	readonly #announce: EvStatePubSub | undefined
@@ -35,15 +35,17 @@ export class EvStateManager<S extends object = Record<string, unknown>> {
 			throw new TypeError('pubsub must have send and onMessage, as an EvRedisPubSub does.')
 		}
 		this.#settings = settings(options)
-		const { checkInterval, onError } = this.#settings
-		this.#options = { ...options, onError }
+		const { checkInterval, onError, receiver } = this.#settings
+		this.#options = { ...options, onError, receiver }
 		const local: LocalStates = {
 			has: (name) => this.#open.get(name)?.closed === false,
 			follow: (name, initial) => this.#follow(name, initial),
 			drop: (name) => this.#drop(name),
 		}
 		if (adapter) {
-			const registry = outsideContext(() => new StoreRegistry(adapter.states, local, checkInterval, onError))
+			const registry = outsideContext(
+				() => new StoreRegistry(adapter.states, local, checkInterval, onError, receiver),
+			)
 			this.#registry = registry
 			this.#announce = pubsub
 			// The list is the truth; a message only says that it is worth a look.

@@ -54,7 +54,7 @@ export class EvState<T> {
 
 	/**
 	 * Rises with every commit. Without an adapter the initial value is version 1; with one it is 0 until the first
-	 * load.
+	 * load. It falls only if a store holds less than was published and no instance puts that back.
 	 */
 	get version(): number {
 		return this.#engine.version
@@ -96,9 +96,10 @@ export class EvState<T> {
 	 * @throws (rejects) TypeError if the function is asynchronous.
 	 * @throws (rejects) EvInvalidMessageError (`EV_INVALID_MESSAGE`) if JSON cannot carry the value, or it is over
 	 * `maxSize`.
-	 * @throws (rejects) EvUnavailableError (`EV_UNAVAILABLE`) if the store did not answer before `deadline` (a change
-	 * that was on its way may still take effect), or too many changes wait.
-	 * @throws (rejects) EvConflictError (`EV_CONFLICT`) if other instances were faster until `deadline`.
+	 * @throws (rejects) EvUnavailableError (`EV_UNAVAILABLE`) if the store did not answer before `deadline`, or too
+	 * many changes wait.
+	 * @throws (rejects) EvConflictError (`EV_CONFLICT`) if other instances were faster until `deadline`. The message of
+	 * both says whether the change was on its way and may still take effect.
 	 * @throws (rejects) EvClosedError (`EV_CLOSED`) if the state is closed, or was removed.
 	 */
 	set(change: (value: T) => T): Promise<T> {

@@ -1,23 +1,20 @@
-import { randomUUID } from 'node:crypto'
-import type { EvStateAdapter, StateStore, Unwatch } from '@evstream/core'
+import type { EvStateAdapter, ListChange, StateStore, Unwatch } from '@evstream/core'
 import { ListedState, type ListedStateOwner } from './listed-state.js'
+import { outageOf } from './outage.js'
 import { Recurring } from './recurring.js'
 import type { LocalStates, Registry } from './registry.js'
+import { Removals } from './removals.js'
+import { Slices } from './slices.js'
 import { Worker } from './worker.js'
 
-interface Removal {
-	readonly name: string
-	readonly id: { readonly writer: string; readonly number: number }
-	/** A registration that was on its way before. */
-	readonly after: Promise<unknown>
-	/** Resolves once the store confirmed it. */
-	readonly done: Promise<void>
-	finish(): void
-}
+/** How many changes of the list are remembered, to know whether a look at it came before or after them. */
+const REMEMBERED = 1000
 
 /**
- * The store's list is the truth: whenever it may have changed it is read, and the states of this instance follow
- * it. A state that is missing on it was removed if the store has a tombstone; without one the store lost its data,
+ * The store's list is the truth. It is read as a whole at the start and when changes may have been missed. A change
+ * names what was created or removed, and only that is looked at. The list's stamp tells whether one was missed.
+ *
+ * A state that is missing on the list was removed if the store has a tombstone; without one the store lost its data,
  * and the state is put back.
  */
 export class StoreRegistry implements Registry, ListedStateOwner {
@@ -25,26 +22,38 @@ export class StoreRegistry implements Registry, ListedStateOwner {
 	readonly #local: LocalStates
 	readonly #onError: (error: unknown) => void
 	readonly #worker: Worker
+	readonly #removals: Removals
 	readonly #checks: Recurring
 	readonly #views = new Map<string, ListedState>()
-	/** In order; the first one is on its way, and only once it is done it is taken off. */
-	readonly #removals: Removal[] = []
-	#reconcileWanted = true
+	/** The whole list is to be read. */
+	#listWanted = true
+	/** What the whole list was read at, and the changes since. */
+	#stamp: string | undefined
+	readonly #changes = new Map<string, string>()
+	/** Names to look at. */
+	readonly #names = new Set<string>()
+	/** On the list, but they could not be created here. */
+	readonly #unfollowed = new Set<string>()
+	/** Removed here since the list began to be read. */
+	readonly #removedSince = new Set<string>()
 	#watching = false
 	#unwatch: Unwatch | undefined
 	#closed = false
 
+	/** @param receiver - Identifies who `onError` tells. */
 	constructor(
 		store: StateStore,
 		local: LocalStates,
 		checkInterval: number | false,
 		onError: (error: unknown) => void,
+		receiver: unknown = onError,
 	) {
 		this.#store = store
 		this.#local = local
-		this.#onError = onError
-		this.#worker = new Worker(() => this.#step(), onError)
-		this.#checks = new Recurring(checkInterval, () => this.changed())
+		this.#onError = (error) => outageOf(store).report(error, receiver, onError)
+		this.#worker = new Worker(() => this.#step(), this.#onError)
+		this.#removals = new Removals(store, (name) => this.#changed(name), this.#onError)
+		this.#checks = new Recurring(checkInterval, () => this.#check())
 		this.changed()
 	}
 
@@ -59,32 +68,27 @@ export class StoreRegistry implements Registry, ListedStateOwner {
 	created(): void {}
 
 	remove(name: string): void {
-		const view = this.#forget(name)
-		let finish = (): void => {}
-		const done = new Promise<void>((resolve) => {
-			finish = resolve
-		})
-		const id = { writer: randomUUID(), number: 1 }
-		this.#removals.push({ name, id, after: view?.registering ?? Promise.resolve(), done, finish })
-		this.#worker.kick()
+		this.#removedSince.add(name)
+		this.#removals.add(name, this.#forget(name))
 	}
 
-	/** The list may have changed. */
+	/** Anything may have changed. */
 	changed(): void {
 		if (this.#closed) return
-		this.#reconcileWanted = true
-		if (!this.#watching) void this.#watch()
-		this.#worker.wake()
+		this.#stamp = undefined
+		this.#check()
 	}
 
-	async removed(name: string): Promise<void> {
-		await this.#removals.findLast((removal) => removal.name === name)?.done
+	removed(name: string): Promise<void> {
+		return this.#removals.done(name)
 	}
 
 	gone(view: ListedState): void {
 		if (this.#views.get(view.name) !== view) return
 		this.#forget(view.name)
 		this.#local.drop(view.name)
+		// While that answer was on its way another instance may have created it again, which was taken for this one.
+		this.#changed(view.name)
 	}
 
 	/** Removals that wait are tried once more. */
@@ -93,7 +97,8 @@ export class StoreRegistry implements Registry, ListedStateOwner {
 		this.#checks.stop()
 		this.#unwatch?.()
 		for (const view of this.#views.values()) view.cancelled = true
-		this.#worker.wake()
+		this.#worker.stop()
+		this.#removals.close()
 	}
 
 	#forget(name: string): ListedState | undefined {
@@ -103,54 +108,99 @@ export class StoreRegistry implements Registry, ListedStateOwner {
 		return view
 	}
 
+	/** Sees whether the list is the one that was read, with the changes since. */
+	#check(): void {
+		if (this.#closed) return
+		this.#listWanted = true
+		for (const name of this.#unfollowed) this.#names.add(name)
+		if (!this.#watching) void this.#watch()
+		this.#worker.wake()
+	}
+
+	#changed(name: string): void {
+		if (this.#closed) return
+		this.#names.add(name)
+		this.#worker.kick()
+	}
+
 	/** @returns `false` if there was nothing to do. */
 	async #step(): Promise<boolean> {
-		const removal = this.#removals[0]
-		if (removal) {
-			await removal.after
-			try {
-				await this.#store.remove(removal.name, removal.id)
-			} catch (error) {
-				if (!this.#closed) throw error
-				this.#onError(error)
-			}
-			this.#removals.shift()
-			removal.finish()
-		} else if (this.#reconcileWanted && !this.#closed) {
-			this.#reconcileWanted = false
-			try {
-				await this.#reconcile()
-			} catch (error) {
-				this.#reconcileWanted = true
-				throw error
-			}
-		} else return false
+		const [name] = this.#names
+		if (this.#listWanted) await this.#readList()
+		else if (name !== undefined) await this.#lookAt(name)
+		else return false
+		outageOf(this.#store).over()
 		return true
 	}
 
-	async #reconcile(): Promise<void> {
-		const list = await this.#store.list()
-		if (this.#closed) return
-		// Something was removed here since: the answer is old.
-		if (this.#removals.length > 0) {
-			this.#reconcileWanted = true
-			return
+	async #readList(): Promise<void> {
+		this.#listWanted = false
+		this.#removedSince.clear()
+		try {
+			const list = await this.#store.list(this.#newestStamp())
+			if (this.#closed || list === undefined) return
+			await this.#followAll(list.states)
+			await this.#restoreMissing(new Set(list.states.map(({ name }) => name)))
+			this.#stamp = list.stamp
+		} catch (error) {
+			this.#listWanted = true
+			throw error
 		}
-		for (const { name, initial } of list) {
-			if (!this.#local.has(name)) this.#local.follow(name, initial)
+	}
+
+	async #followAll(states: Iterable<{ readonly name: string; readonly initial: string }>): Promise<void> {
+		const slices = new Slices()
+		for (const { name, initial } of states) {
+			if (slices.over) await slices.next()
+			if (this.#closed) return
+			this.#follow(name, initial)
 		}
-		const listed = new Set(list.map(({ name }) => name))
+	}
+
+	#follow(name: string, initial: string): void {
+		if (this.#removedSince.has(name) || this.#removals.has(name) || this.#local.has(name)) return
+		this.#local.follow(name, initial)
+		if (this.#local.has(name)) this.#unfollowed.delete(name)
+		else this.#unfollowed.add(name)
+	}
+
+	async #restoreMissing(listed: ReadonlySet<string>): Promise<void> {
 		for (const [name, view] of [...this.#views]) {
-			// Not loaded yet: it will put itself on the list, or find that it was removed.
-			if (listed.has(name) || view.latest === undefined || view.cancelled) continue
-			await view.restore(name, view.latest)
+			if (!listed.has(name)) await this.#restore(view)
+		}
+	}
+
+	async #restore(view: ListedState): Promise<void> {
+		// Not loaded yet: it will put itself on the list, or find that it was removed.
+		if (view.confirmed === undefined || view.cancelled) return
+		await view.restore(view.name, view.confirmed)
+	}
+
+	async #lookAt(name: string): Promise<void> {
+		this.#names.delete(name)
+		this.#removedSince.clear()
+		try {
+			const { listed } = await this.#store.look(name)
+			if (this.#closed) return
+			const view = this.#views.get(name)
+			if (listed !== undefined) this.#follow(name, listed)
+			else {
+				this.#unfollowed.delete(name)
+				if (view) await this.#restore(view)
+			}
+		} catch (error) {
+			this.#names.add(name)
+			throw error
 		}
 	}
 
 	async #watch(): Promise<void> {
 		this.#watching = true
 		try {
-			const unwatch = await this.#store.watchList({ changed: () => this.changed() })
+			const unwatch = await this.#store.watchList({
+				changed: (change) => this.#hear(change),
+				missed: () => this.changed(),
+			})
 			if (this.#closed) return unwatch()
 			this.#unwatch = unwatch
 			this.changed()
@@ -158,5 +208,28 @@ export class StoreRegistry implements Registry, ListedStateOwner {
 			this.#watching = false
 			if (!this.#closed) this.#onError(error)
 		}
+	}
+
+	#hear({ name, before, after }: ListChange): void {
+		this.#changes.set(before, after)
+		if (this.#changes.size > REMEMBERED) {
+			for (const oldest of this.#changes.keys()) {
+				this.#changes.delete(oldest)
+				break
+			}
+		}
+		this.#changed(name)
+	}
+
+	/** The stamp of the list that was read with all changes since that follow each other without a gap. */
+	#newestStamp(): string | undefined {
+		for (let stamp = this.#stamp; stamp !== undefined; ) {
+			this.#stamp = stamp
+			const after = this.#changes.get(stamp)
+			// Each is taken once, so what is published can make no circle.
+			this.#changes.delete(stamp)
+			stamp = after
+		}
+		return this.#stamp
 	}
 }

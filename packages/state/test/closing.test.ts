@@ -1,6 +1,7 @@
 import { MemoryStateStore } from '@evstream/core'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { EvState, type EvStateOptions } from '../src/index.js'
+import { load, remove } from './store-helpers.js'
 import { FakeManager } from './support.js'
 import { UnreliableStore } from './unreliable-store.js'
 
@@ -123,7 +124,7 @@ describe('a state of several instances that is closed', () => {
 
 	it.each([0, 1, 2, 3, 4, 5])('%d turns after it began to load tells nobody', async (moment) => {
 		const store = new MemoryStateStore()
-		store.load('s', '7')
+		load(store, 's', '7')
 		const { state, told } = shared(store)
 		await turns(moment)
 		const before = told()
@@ -141,8 +142,8 @@ describe('a state of several instances that is closed', () => {
 			const { state, network, told } = shared(store)
 			await state.set(() => 1)
 			await turns(20)
-			store.remove('s', { writer: 'other', number: 1 })
-			store.load('s', '5')
+			remove(store, 's')
+			load(store, 's', '5')
 			network.reconnected()
 			await turns(moment)
 			const before = told()
@@ -187,7 +188,7 @@ describe('a state of several instances that is closed', () => {
 				return a === b
 			},
 		})
-		store.load('s', '5')
+		load(store, 's', '5')
 		closing = true
 		await expect(state.ready).rejects.toMatchObject(closed)
 		await turns(20)

@@ -45,7 +45,7 @@ function setUp() {
 	/** A flight that was overtaken, and looked at. */
 	const overtaken = () => {
 		change()
-		pending.takeOff({ version: 1, stamp: 'x.1', value: '0' })
+		pending.takeOff({ version: 1, stamp: 'x.1', born: 'x.1', value: '0' })
 		const { flight } = pending
 		if (!flight) throw new Error('nothing took off')
 		pending.rebase(100, false)

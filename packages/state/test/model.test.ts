@@ -27,6 +27,7 @@ const faults = fc.record({
 	unsent: fc.constantFrom(0, 0.1, 0.3),
 	unanswered: fc.constantFrom(0, 0.1, 0.3),
 	doubled: fc.constantFrom(0, 0.3),
+	late: fc.constantFrom(0, 0.3),
 	unheard: fc.constantFrom(0, 0.2, 1),
 })
 
@@ -99,10 +100,11 @@ describe('EvState against a sequential model', () => {
 					}
 				}
 				for (const { network } of instances) {
-					network.faults = { random, unsent: 0, unanswered: 0, doubled: 0, unheard: 0 }
+					network.faults = { random, unsent: 0, unanswered: 0, doubled: 0, late: 0, unheard: 0 }
 					network.reconnected()
 				}
 				const settled = await Promise.all(outcomes)
+				await Promise.all(instances.map(({ network }) => network.flush()))
 				await Promise.all(instances.map(({ state }) => state.ready))
 				const final: unknown = JSON.parse(store.read('s')?.value ?? 'null')
 				await until(

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { PeerMessage } from '../src/peer-messages.js'
+import type { PeerRecord } from '../src/peer-messages.js'
 import { after, setUp, turn } from './peer-setup.js'
 
 describe('of two records of a name', () => {
@@ -46,7 +46,7 @@ describe('of two records of a name', () => {
 	})
 
 	it('one without a time is taken for made now', async () => {
-		const { receive, local, news } = setUp()
+		const { receive, local, news, answer } = setUp()
 		await turn()
 		news()
 		receive({ type: 'create', channel: 'a', initial: 5 })
@@ -54,10 +54,8 @@ describe('of two records of a name', () => {
 		receive({ type: 'remove', channel: 'a' })
 		expect(local.drop).toHaveBeenCalledTimes(1)
 		receive({ type: 'sync', digest: '' })
-		await turn()
-		const [answer] = news()
-		if (answer?.type !== 'states') throw new Error('no answer')
-		expect(Math.abs(Number(answer.states[0]?.time) - Date.now())).toBeLessThan(10_000)
+		const [record] = (await answer()).states
+		expect(Math.abs(Number(record?.time) - Date.now())).toBeLessThan(10_000)
 	})
 
 	it('a state that is there already is not made again', () => {
@@ -69,14 +67,11 @@ describe('of two records of a name', () => {
 })
 
 describe('the memory of removals', () => {
-	const present = (sent: readonly PeerMessage[]): Map<string, boolean> => {
-		const answer = sent.find(({ type }) => type === 'states')
-		if (answer?.type !== 'states') throw new Error('no answer')
-		return new Map(answer.states.map(({ channel, present: is }) => [channel, is]))
-	}
+	const present = ({ states }: { states: readonly PeerRecord[] }): Map<string, boolean> =>
+		new Map(states.map(({ channel, present: is }) => [channel, is]))
 
 	it('is bounded, oldest first, and never costs a state that there is', async () => {
-		const { receive, news, create, local } = setUp()
+		const { receive, news, answer, create, local } = setUp()
 		await turn()
 		create('kept')
 		const states = Array.from({ length: 10_001 }, (_, n) => ({
@@ -88,8 +83,7 @@ describe('the memory of removals', () => {
 		await turn()
 		news()
 		receive({ type: 'sync', digest: '' })
-		await turn()
-		const known = present(news())
+		const known = present(await answer())
 		expect(known.size).toBe(10_001)
 		expect(known.get('kept')).toBe(true)
 		expect(known.has('r0')).toBe(false)
@@ -101,7 +95,7 @@ describe('the memory of removals', () => {
 	})
 
 	it('ends after a week', async () => {
-		const { receive, news } = setUp()
+		const { receive, news, answer } = setUp()
 		await turn()
 		const week = 7 * 86_400_000
 		receive({ type: 'remove', channel: 'old', ...after(-week - 60_000) })
@@ -110,7 +104,6 @@ describe('the memory of removals', () => {
 		receive({ type: 'remove', channel: 'new', ...after(0) })
 		news()
 		receive({ type: 'sync', digest: '' })
-		await turn()
-		expect([...present(news()).keys()].sort()).toEqual(['kept', 'new', 'young'])
+		expect([...present(await answer()).keys()].sort()).toEqual(['kept', 'new', 'young'])
 	})
 })

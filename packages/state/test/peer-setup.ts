@@ -1,5 +1,5 @@
 import { type Mock, onTestFinished, vi } from 'vitest'
-import type { PeerMessage, Stamp } from '../src/peer-messages.js'
+import type { PeerMessage, PeerPage, PeerRecord, Stamp } from '../src/peer-messages.js'
 import { PeerRegistry } from '../src/peer-registry.js'
 
 /** Some turns of the event loop: what is to be sent at once has been sent. */
@@ -26,6 +26,8 @@ export interface PeerSetup {
 	readonly sent: PeerMessage[]
 	/** What was sent since it was asked last. */
 	news(): PeerMessage[]
+	/** Waits for all pages of an answer, and takes them as one. */
+	answer(): Promise<PeerPage>
 	/** A message of another instance. */
 	receive(message: unknown): void
 	/** The subscription is back. */
@@ -82,6 +84,16 @@ export function setUp({
 		at,
 		sent,
 		news: () => sent.splice(0),
+		answer: async () => {
+			const states: PeerRecord[] = []
+			for (;;) {
+				await vi.waitUntil(() => sent.length > 0, { interval: 5 })
+				const page = sent.shift()
+				if (page?.type !== 'states') continue
+				states.push(...page.states)
+				if (page.digest !== undefined) return { ...page, states }
+			}
+		},
 		receive: (message) => handler(message),
 		restore: () => restored?.(),
 		isHandler: () => handler === first,

@@ -45,7 +45,7 @@ function setUp(options: EvStateSettings = {}) {
 }
 
 function stored(version: number): StoredState {
-	return { version, stamp: `other.${version}`, value: '0' }
+	return { version, stamp: `other.${version}`, born: 'other.1', value: '0' }
 }
 
 describe('changes that wait', () => {
@@ -148,6 +148,9 @@ describe('the deadline of a change', () => {
 		expect(outcomes).toEqual([])
 		await vi.advanceTimersByTimeAsync(1)
 		expect(outcomes).toEqual(['a: EV_UNAVAILABLE'])
+		expect(onError.mock.lastCall?.[0]).toMatchObject({
+			message: expect.stringMatching(/does not take effect/),
+		})
 		expect(pending.head()).toBe(10)
 		await vi.advanceTimersByTimeAsync(599)
 		expect(outcomes).toHaveLength(1)
@@ -162,12 +165,15 @@ describe('the deadline of a change', () => {
 	})
 
 	it('rejects alone what is late of a flight, whose other changes go on', async () => {
-		const { pending, change, takeOff, outcomes, settle } = setUp()
+		const { pending, change, takeOff, outcomes, settle, onError } = setUp()
 		change('a', add(1))
 		await vi.advanceTimersByTimeAsync(500)
 		change('b', add(10))
 		const flight = takeOff()
 		await vi.advanceTimersByTimeAsync(500)
+		expect(onError.mock.lastCall?.[0]).toMatchObject({
+			message: expect.stringMatching(/may still take effect/),
+		})
 		expect(outcomes).toEqual(['a: EV_UNAVAILABLE'])
 		expect(pending.flight).toBe(flight)
 		pending.landed(flight)

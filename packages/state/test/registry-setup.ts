@@ -2,6 +2,7 @@ import type { StateStore, StoredState } from '@evstream/core'
 import { type Mock, onTestFinished, vi } from 'vitest'
 import { StoreRegistry } from '../src/store-registry.js'
 import { StepStore } from './step-store.js'
+import { loadFrom } from './store-helpers.js'
 
 /** Some turns of the event loop: nothing more happens without an answer. */
 export const turn = async (): Promise<void> => {
@@ -19,7 +20,7 @@ export interface RegistrySetup {
 	}
 	readonly onError: Mock<(error: unknown) => void>
 	/** Creates a state here, and begins to load it. */
-	create(name: string): Promise<{ states: StateStore; loading: Promise<StoredState> }>
+	create(name: string): Promise<{ states: StateStore; loading: Promise<StoredState | undefined> }>
 }
 
 /** @param auto - The list is read and watched without the test. */
@@ -31,7 +32,7 @@ export function setUp({
 	auto?: boolean
 } = {}): RegistrySetup {
 	const store = new StepStore()
-	if (auto) store.auto.add('watchList').add('list')
+	if (auto) store.auto.add('watchList').add('list').add('look')
 	const open = new Set<string>()
 	const local: RegistrySetup['local'] = {
 		has: vi.fn((name: string) => open.has(name)),
@@ -49,15 +50,9 @@ export function setUp({
 		async create(name) {
 			const { states } = registry.adapter(name, false)
 			open.add(name)
-			const loading = Promise.resolve(states.load(name, '1'))
+			const loading = Promise.resolve(loadFrom(states, name, '1'))
 			await turn()
 			return { states, loading }
 		},
 	}
-}
-
-let writers = 0
-/** Another instance creates a state. */
-export function register(store: StepStore, name: string): void {
-	store.memory.register({ name, initial: '1' }, { writer: `other-${++writers}`, number: 1 })
 }

@@ -3,6 +3,7 @@ import { until } from '@evstream/testkit'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { StepStore } from './step-store.js'
 import { loaded, make, rival, turn } from './stepped-state.js'
+import { remove } from './store-helpers.js'
 
 describe('a change to the value that there is', () => {
 	it('is only read, and lands if nobody changed it meanwhile, not even to the same version', async () => {
@@ -11,7 +12,7 @@ describe('a change to the value that there is', () => {
 		const read = await store.next('read')
 		// The store lost its data, and another history has got to the same version.
 		const empty = new StepStore()
-		empty.memory.restore('s', { version: 1, stamp: 'x.1', value: '7' })
+		empty.memory.restore('s', { version: 1, stamp: 'x.1', born: 'x.1', value: '7' })
 		Object.assign(store, { memory: empty.memory })
 		read.answer()
 		;(await store.next('read')).answer()
@@ -25,13 +26,15 @@ describe('a comparison with the store', () => {
 		const store = new StepStore()
 		const { state } = make(0, {}, store)
 		;(await store.next('watch')).fail()
-		;(await store.next('load')).answer()
+		;(await store.next('look')).answer()
+		;(await store.next('create')).answer()
 		await state.ready
 		await turn()
 		expect(store.asked).toEqual([])
 		const { state: checked, store: second } = make(0, { checkInterval: 20 }, new StepStore())
 		;(await second.next('watch')).fail()
-		;(await second.next('load')).answer()
+		;(await second.next('look')).answer()
+		;(await second.next('create')).answer()
 		await checked.ready
 		await until(() => second.asked.length >= 2)
 		expect(
@@ -71,24 +74,80 @@ describe('a comparison with the store', () => {
 		expect(seen).toEqual([[1, 2]])
 	})
 
-	it('puts back the newest version there is, also one that came while it was asked', async () => {
+	it('puts back what the store itself gave, and not what it only heard of', async () => {
 		const { state, store } = await loaded(0)
+		store.tell({ version: 9, stamp: 'x.9', born: 'x.1', value: '90' })
+		expect(state.get()).toBe(90)
 		store.missed()
 		const read = await store.next('read')
 		const empty = new StepStore()
 		Object.assign(store, { memory: empty.memory })
 		read.answer()
-		store.tell({ version: 9, stamp: 'x.9', value: '90' })
 		const restore = await store.next('restore')
-		expect(restore.args[1]).toMatchObject({ version: 9, value: '90' })
+		expect(restore.args[1]).toMatchObject({ version: 1, value: '0' })
 		restore.answer()
-		await until(() => empty.memory.read('s')?.version === 9)
-		expect(state.get()).toBe(90)
+		expect((await store.next('read')).method).toBe('read')
+		expect(empty.memory.read('s')?.version).toBe(1)
+	})
+
+	it('puts back what a comparison confirmed', async () => {
+		const { store } = await loaded(0)
+		const newer = rival(store, 5)
+		store.tell(newer)
+		store.missed()
+		;(await store.next('read')).answer()
+		await turn()
+		Object.assign(store, { memory: new StepStore().memory })
+		store.missed()
+		;(await store.next('read')).answer()
+		const restore = await store.next('restore')
+		expect(restore.args[1]).toEqual(newer)
+	})
+
+	it('waits when the store is behind what was published, and takes what an instance puts back', async () => {
+		const { state, store, onError } = await loaded(0)
+		const published = { version: 9, stamp: 'x.9', born: 'x.1', value: '90' }
+		store.tell(published)
+		const done = state.set((value) => value + 1)
+		store.missed()
+		// Sent before: it lost.
+		;(await store.next('read')).answer()
+		const again = await store.next('read')
+		expect(onError).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ code: 'EV_UNAVAILABLE' }))
+		store.memory.restore('s', published)
+		again.answer()
+		;(await store.next('commit')).answer()
+		expect(await done).toBe(91)
+		expect(store.memory.read('s')).toMatchObject({ version: 10, value: '91' })
+	})
+
+	it('goes back to what the store holds if nobody puts back what was published', async () => {
+		vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+		onTestFinished(() => void vi.useRealTimers())
+		const { state, store, manager, seen } = make(0, {}, new StepStore('watch', 'look', 'create', 'read'))
+		await state.ready
+		await turn()
+		store.tell({ version: 9, stamp: 'x.9', born: 'x.1', value: '90' })
+		const done = state.set((value) => value + 1)
+		store.missed()
+		await vi.advanceTimersByTimeAsync(4_900)
+		expect(state.version).toBe(9)
+		expect(store.asked).toEqual([])
+		await vi.advanceTimersByTimeAsync(1_200)
+		expect(state.version).toBe(1)
+		expect(seen).toEqual([
+			[90, 9],
+			[0, 1],
+		])
+		;(await store.next('commit')).answer()
+		expect(await done).toBe(1)
+		expect(manager.sent.at(-1)).toEqual({ event: 's', data: { value: 1 } })
+		expect(store.memory.read('s')).toMatchObject({ version: 2, value: '1' })
 	})
 
 	it('closes the state that was removed', async () => {
 		const { state, store, manager } = await loaded(0)
-		store.memory.remove('s', { writer: 'x', number: 1 })
+		remove(store.memory, 's')
 		store.missed()
 		;(await store.next('read')).answer()
 		;(await store.next('restore')).answer()
@@ -101,7 +160,7 @@ describe('a comparison with the store', () => {
 		const { state, store } = await loaded(0)
 		store.missed()
 		const read = await store.next('read')
-		store.memory.remove('s', { writer: 'x', number: 1 })
+		remove(store.memory, 's')
 		state.close()
 		read.answer()
 		await turn()
@@ -122,7 +181,7 @@ describe('a shared state that is closed', () => {
 		await done
 		expect(store.watchers.size).toBe(0)
 		commit.fail()
-		watcher?.changed({ version: 9, stamp: 'x.9', value: '9' })
+		watcher?.changed({ version: 9, stamp: 'x.9', born: 'x.1', value: '9' })
 		watcher?.missed()
 		const start = performance.now()
 		await until(() => performance.now() - start > 60)
@@ -134,7 +193,11 @@ describe('a shared state that is closed', () => {
 	it('has no timer left, whatever it waited for', async () => {
 		vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
 		onTestFinished(() => void vi.useRealTimers())
-		const { state, store } = make(0, { checkInterval: 1_000 }, new StepStore('watch', 'load', 'read'))
+		const { state, store } = make(
+			0,
+			{ checkInterval: 1_000 },
+			new StepStore('watch', 'look', 'create', 'read'),
+		)
 		await turn()
 		expect(vi.getTimerCount()).toBe(1)
 		state.set((value) => value + 1).catch(() => {})
@@ -156,7 +219,7 @@ describe('a shared state that is closed', () => {
 		const [watcher] = store.watchers
 		state.set((value) => value + 1)
 		state.close()
-		watcher?.changed({ version: 2, stamp: 'x.2', value: 'garbage' })
+		watcher?.changed({ version: 2, stamp: 'x.2', born: 'x.1', value: 'garbage' })
 		await turn()
 		expect(unhandled).not.toHaveBeenCalled()
 		expect(onError).not.toHaveBeenCalled()
@@ -215,9 +278,10 @@ describe('what a shared state gives out', () => {
 		const { state, store } = await loaded('')
 		const large = 'x'.repeat(1024 * 1024)
 		const big = make('', { maxSize: 2 * large.length }, new StepStore('watch'))
-		;(await big.store.next('load')).answer()
+		;(await big.store.next('look')).answer()
+		;(await big.store.next('create')).answer()
 		;(await big.store.next('read')).answer()
-		big.store.tell({ version: 2, stamp: 'x.2', value: JSON.stringify(large) })
+		big.store.tell({ version: 2, stamp: 'x.2', born: 'x.1', value: JSON.stringify(large) })
 		expect(big.state.get()).toBe(large)
 		const waiting = Array.from({ length: 100 }, () => big.state.set((text) => text))
 		for (const one of waiting) one.catch(() => {})

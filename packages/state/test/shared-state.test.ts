@@ -2,6 +2,7 @@ import { MemoryStateStore } from '@evstream/core'
 import { until } from '@evstream/testkit'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { EvState, type EvStateOptions } from '../src/index.js'
+import { load, remove } from './store-helpers.js'
 import { FakeManager } from './support.js'
 import { UnreliableStore } from './unreliable-store.js'
 
@@ -84,7 +85,7 @@ describe('EvState of several instances', () => {
 
 	it('applies changes made before the first load on the stored value', async () => {
 		const store = new MemoryStateStore()
-		store.load('s', '10')
+		load(store, 's', '10')
 		const { state, network } = instance(store, 0)
 		network.away = true
 		const done = state.set((value) => value + 1)
@@ -169,6 +170,8 @@ describe('EvState of several instances', () => {
 		const a = instance(store, 5)
 		const b = instance(store, 5)
 		await Promise.all([a.state.ready, b.state.ready])
+		// The comparison after the watch began: its answer would tell of the 7.
+		await until(() => a.network.answered.get('read') === 1)
 		a.network.faults.unheard = 1
 		await b.state.set(() => 7)
 		expect(a.state.get()).toBe(5)
@@ -375,21 +378,21 @@ describe('EvState of several instances', () => {
 
 	it('reports garbage and goes on', async () => {
 		const store = new MemoryStateStore()
-		store.load('s', '{half')
+		load(store, 's', '{half')
 		const { state, network, onError } = instance(store, 0)
 		await until(() => onError.mock.calls.length > 0)
 		expect(onError).toHaveBeenCalledWith(expect.objectContaining({ code: 'EV_UNAVAILABLE' }))
 		expect(state.get()).toBe(0)
-		store.remove('s', { writer: 'op', number: 1 })
-		store.load('s', '3')
+		remove(store, 's')
+		load(store, 's', '3')
 		network.reconnected()
 		await state.ready
 		expect(state.get()).toBe(3)
 		onError.mockClear()
-		store.restore('s', { version: 50, stamp: 'x.1', value: 'garbage' })
+		store.restore('s', { version: 50, stamp: 'x.1', born: 'x.1', value: 'garbage' })
 		await until(() => onError.mock.calls.length > 0)
 		expect(state.get()).toBe(3)
-		store.restore('s', { version: 51, stamp: 'x.2', value: '4' })
+		store.restore('s', { version: 51, stamp: 'x.2', born: 'x.1', value: '4' })
 		await until(() => state.get() === 4)
 	})
 
@@ -397,7 +400,7 @@ describe('EvState of several instances', () => {
 		const store = new MemoryStateStore()
 		const { state, manager } = instance(store, 0)
 		await state.ready
-		store.remove('s', { writer: 'op', number: 1 })
+		remove(store, 's')
 		const late = state.set((value) => value + 1)
 		await expect(late).rejects.toMatchObject({ code: 'EV_CLOSED' })
 		expect(state.closed).toBe(true)

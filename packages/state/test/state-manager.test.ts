@@ -2,6 +2,7 @@ import { MemoryStateStore } from '@evstream/core'
 import { until } from '@evstream/testkit'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { EvState, EvStateManager, type EvStateManagerOptions } from '../src/index.js'
+import { register } from './store-helpers.js'
 import { FakeManager } from './support.js'
 import { UnreliableStore } from './unreliable-store.js'
 
@@ -36,10 +37,7 @@ function shared(store: MemoryStateStore, options: Partial<EvStateManagerOptions>
 }
 
 function names(store: MemoryStateStore): string[] {
-	return store
-		.list()
-		.map(({ name }) => name)
-		.sort()
+	return (store.list()?.states ?? []).map(({ name }) => name).sort()
 }
 
 describe('EvStateManager in one process', () => {
@@ -178,7 +176,7 @@ describe('EvStateManager with a store', () => {
 		await until(() => b.states.getState('count')?.get() === 42)
 		const empty = new MemoryStateStore()
 		for (const { network } of [a, b]) {
-			for (const method of ['load', 'read', 'commit', 'restore', 'list', 'register'] as const) {
+			for (const method of ['look', 'read', 'commit', 'restore', 'list', 'create', 'remove'] as const) {
 				Object.assign(network, { [method]: Reflect.get(empty, method).bind(empty) })
 			}
 			network.reconnected()
@@ -192,7 +190,7 @@ describe('EvStateManager with a store', () => {
 			const store = new MemoryStateStore()
 			const all = [shared(store), shared(store), shared(store)]
 			for (const { network } of all)
-				network.faults = { ...network.faults, unsent: 0.1, unanswered: 0.1, doubled: 0.2 }
+				network.faults = { ...network.faults, unsent: 0.1, unanswered: 0.1, doubled: 0.2, late: 0.2 }
 			for (let n = 0; n < 30; n++) {
 				const one = all[n % 3]
 				const name = `s${Math.floor(Math.random() * 4)}` as const
@@ -201,7 +199,7 @@ describe('EvStateManager with a store', () => {
 				if (n % 5 === 0) await new Promise((resolve) => setImmediate(resolve))
 			}
 			for (const { network } of all) {
-				network.faults = { ...network.faults, unsent: 0, unanswered: 0, doubled: 0 }
+				network.faults = { ...network.faults, unsent: 0, unanswered: 0, doubled: 0, late: 0 }
 				network.reconnected()
 			}
 			await until(
@@ -220,15 +218,15 @@ describe('EvStateManager with a store', () => {
 
 	it('reports garbage on the list, and channels that are taken, once, and goes on', async () => {
 		const store = new MemoryStateStore()
-		store.register({ name: 's1', initial: '{half' }, { writer: 'x', number: 1 })
-		store.register({ name: 's2', initial: '1' }, { writer: 'x', number: 2 })
-		store.register({ name: 's3', initial: '3' }, { writer: 'x', number: 3 })
+		register(store, 's1', '{half')
+		register(store, 's2', '1')
+		register(store, 's3', '3')
 		const { states, clients, onError, network } = shared(store)
 		clients.provide('s2', {})
 		await until(() => states.getState('s3')?.version === 1)
 		expect(states.hasState('s1') || states.hasState('s2')).toBe(false)
 		network.reconnected()
-		store.register({ name: 's4', initial: '4' }, { writer: 'x', number: 4 })
+		register(store, 's4', '4')
 		await until(() => states.hasState('s4'))
 		expect(onError).toHaveBeenCalledTimes(2)
 	})
@@ -258,7 +256,7 @@ describe('EvStateManager with a store', () => {
 			{ type: 'remove', channel: 'count' },
 		])
 		network.faults.unheard = 1
-		store.register({ name: 's1', initial: '1' }, { writer: 'x', number: 1 })
+		register(store, 's1', '1')
 		await bus.join().send({ type: 'create', channel: 's1' })
 		await until(() => states.hasState('s1'))
 	})

@@ -1,9 +1,11 @@
 import {
 	type CommitResult,
 	EvUnavailableError,
+	type ListChange,
 	MemoryStateStore,
-	type RegisteredState,
 	type RegistryWatcher,
+	type StateList,
+	type StatePlace,
 	type StateStore,
 	type StateWatcher,
 	type StoredState,
@@ -58,12 +60,22 @@ export class StepStore implements StateStore {
 		for (const watcher of [...this.watchers]) watcher.missed()
 	}
 
-	listChanged(): void {
-		for (const watcher of [...this.listWatchers]) watcher.changed()
+	/** Tells the watchers of the list that changes may have been missed. */
+	listMissed(): void {
+		for (const watcher of [...this.listWatchers]) watcher.missed()
 	}
 
-	load(name: string, initial: string): Promise<StoredState> {
-		return this.#ask('load', [name, initial], () => this.memory.load(name, initial))
+	/** Tells the watchers of the list of a change. */
+	listChanged(change: ListChange): void {
+		for (const watcher of [...this.listWatchers]) watcher.changed(change)
+	}
+
+	look(name: string): Promise<StatePlace> {
+		return this.#ask('look', [name], () => this.memory.look(name))
+	}
+
+	create(...args: Parameters<StateStore['create']>): Promise<StoredState | undefined> {
+		return this.#ask('create', args, () => this.memory.create(...args))
 	}
 
 	read(name: string): Promise<StoredState | undefined> {
@@ -71,24 +83,19 @@ export class StepStore implements StateStore {
 	}
 
 	commit(...args: Parameters<StateStore['commit']>): Promise<CommitResult> {
-		const [name, expected, value, id] = args
-		return this.#ask('commit', args, () => this.memory.commit(name, expected, value, id))
+		return this.#ask('commit', args, () => this.memory.commit(...args))
 	}
 
 	restore(...args: Parameters<StateStore['restore']>): Promise<StoredState | undefined> {
 		return this.#ask('restore', args, () => this.memory.restore(...args))
 	}
 
-	register(...args: Parameters<StateStore['register']>): Promise<StoredState | undefined> {
-		return this.#ask('register', args, () => this.memory.register(...args))
-	}
-
 	remove(...args: Parameters<StateStore['remove']>): Promise<void> {
 		return this.#ask('remove', args, () => this.memory.remove(...args))
 	}
 
-	list(): Promise<readonly RegisteredState[]> {
-		return this.#ask('list', [], () => this.memory.list())
+	list(known?: string): Promise<StateList | undefined> {
+		return this.#ask('list', [known], () => this.memory.list(known))
 	}
 
 	watch(name: string, watcher: StateWatcher): Promise<Unwatch> {

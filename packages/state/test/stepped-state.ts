@@ -2,6 +2,7 @@ import type { StoredState } from '@evstream/core'
 import { type Mock, onTestFinished, vi } from 'vitest'
 import { EvState, type EvStateOptions } from '../src/index.js'
 import { StepStore } from './step-store.js'
+import { load } from './store-helpers.js'
 import { FakeManager } from './support.js'
 
 /** A shared state whose store the test answers. */
@@ -43,7 +44,8 @@ export async function loaded<T>(
 ): Promise<SteppedState<T>> {
 	const made = make(initialValue, options)
 	const { store, state, manager } = made
-	;(await store.next('load')).answer()
+	;(await store.next('look')).answer()
+	;(await store.next('create')).answer()
 	;(await store.next('read')).answer()
 	await state.ready
 	await turn()
@@ -56,7 +58,7 @@ export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(r
 
 /** Another instance commits. */
 export function rival(store: StepStore, value: unknown): StoredState {
-	const now = store.memory.load('s', 'null')
+	const now = load(store.memory, 's', 'null')
 	const id = { writer: `rival-${now.version}`, number: 1 }
 	const { state } = store.memory.commit('s', now, JSON.stringify(value), id)
 	if (!state) throw new Error('no state')

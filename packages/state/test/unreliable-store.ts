@@ -1,8 +1,9 @@
 import {
 	type CommitResult,
 	EvUnavailableError,
-	type RegisteredState,
 	type RegistryWatcher,
+	type StateList,
+	type StatePlace,
 	type StateStore,
 	type StateWatcher,
 	type StoredState,
@@ -19,6 +20,8 @@ export interface Faults {
 	unanswered: number
 	/** The command is executed twice, as after a reconnect. */
 	doubled: number
+	/** A copy of the command is executed much later, after whatever others did meanwhile. */
+	late: number
 	/** A message does not arrive. */
 	unheard: number
 }
@@ -32,13 +35,29 @@ export class UnreliableStore implements StateStore {
 	hangs = false
 	/** How many commands were begun, by method. */
 	readonly calls: Map<string, number> = new Map()
+	/** How many were answered, by method. */
+	readonly answered: Map<string, number> = new Map()
 	readonly #store: StateStore
 	readonly #missed = new Set<() => void>()
 	readonly #hanging: (() => void)[] = []
+	readonly #late: (() => unknown)[] = []
 
 	constructor(store: StateStore, faults: Partial<Faults> = {}) {
 		this.#store = store
-		this.faults = { random: Math.random, unsent: 0, unanswered: 0, doubled: 0, unheard: 0, ...faults }
+		this.faults = {
+			random: Math.random,
+			unsent: 0,
+			unanswered: 0,
+			doubled: 0,
+			late: 0,
+			unheard: 0,
+			...faults,
+		}
+	}
+
+	/** Executes the late copies that did not come yet. */
+	async flush(): Promise<void> {
+		for (const run of this.#late.splice(0)) await run()
 	}
 
 	/** The connection is back: messages may have been missed. */
@@ -47,8 +66,12 @@ export class UnreliableStore implements StateStore {
 		for (const missed of [...this.#missed]) missed()
 	}
 
-	load(name: string, initial: string): Promise<StoredState> {
-		return this.#command('load', () => this.#store.load(name, initial))
+	look(name: string): Promise<StatePlace> {
+		return this.#command('look', () => this.#store.look(name))
+	}
+
+	create(...args: Parameters<StateStore['create']>): Promise<StoredState | undefined> {
+		return this.#command('create', () => this.#store.create(...args))
 	}
 
 	read(name: string): Promise<StoredState | undefined> {
@@ -63,16 +86,12 @@ export class UnreliableStore implements StateStore {
 		return this.#command('restore', () => this.#store.restore(...args))
 	}
 
-	register(...args: Parameters<StateStore['register']>): Promise<StoredState | undefined> {
-		return this.#command('register', () => this.#store.register(...args))
-	}
-
 	remove(...args: Parameters<StateStore['remove']>): Promise<void> {
 		return this.#command('remove', () => this.#store.remove(...args))
 	}
 
-	list(): Promise<readonly RegisteredState[]> {
-		return this.#command('list', () => this.#store.list())
+	list(known?: string): Promise<StateList | undefined> {
+		return this.#command('list', () => this.#store.list(known))
 	}
 
 	async watch(name: string, watcher: StateWatcher): Promise<Unwatch> {
@@ -84,8 +103,11 @@ export class UnreliableStore implements StateStore {
 	}
 
 	async watchList(watcher: RegistryWatcher): Promise<Unwatch> {
-		const unwatch = await this.#store.watchList({ changed: () => this.#message(() => watcher.changed()) })
-		return this.#withMissed(unwatch, () => watcher.changed())
+		const unwatch = await this.#store.watchList({
+			changed: (change) => this.#message(() => watcher.changed(change)),
+			missed: () => this.#message(() => watcher.missed()),
+		})
+		return this.#withMissed(unwatch, () => watcher.missed())
 	}
 
 	#withMissed(unwatch: Unwatch, missed: () => void): Unwatch {
@@ -107,8 +129,13 @@ export class UnreliableStore implements StateStore {
 			await this.#travel()
 			answer = await run()
 		}
+		// Late copies come in whatever order, each after some other commands.
+		if (this.#chance('late')) this.#late.push(run)
+		const [copy] = this.faults.random() < 0.1 ? this.#late.splice(0, 1) : []
+		await copy?.()
 		await this.#travel()
 		if (this.away || this.#chance('unanswered')) throw new EvUnavailableError('no answer')
+		this.answered.set(name, (this.answered.get(name) ?? 0) + 1)
 		return answer
 	}
 
@@ -124,7 +151,7 @@ export class UnreliableStore implements StateStore {
 		for (let tick = 0; tick < ticks; tick++) await new Promise<void>((resolve) => setImmediate(resolve))
 	}
 
-	#chance(fault: 'unsent' | 'unanswered' | 'doubled' | 'unheard'): boolean {
+	#chance(fault: 'unsent' | 'unanswered' | 'doubled' | 'late' | 'unheard'): boolean {
 		return this.faults[fault] > 0 && this.faults.random() < this.faults[fault]
 	}
 }
