@@ -4,11 +4,15 @@ import type { Socket } from 'node:net'
 export class ProxyFlow {
 	/** Milliseconds each chunk waits. */
 	delayMs = 0
+	/** Bytes that pass in a second; 0: all that come. */
+	bytesPerSecond = 0
 
 	readonly #source: Socket
 	readonly #target: Socket
 	readonly #waiting: { due: number; chunk: Buffer }[] = []
 	#timer: NodeJS.Timeout | undefined
+	/** When the next chunk may pass, if there is a limit. */
+	#free = 0
 	#held = false
 	#ended = false
 
@@ -50,13 +54,18 @@ export class ProxyFlow {
 		clearTimeout(this.#timer)
 		if (this.#held || this.#target.destroyed) return
 		for (let head = this.#waiting[0]; head; head = this.#waiting[0]) {
-			const wait = head.due - performance.now()
+			const now = performance.now()
+			const wait = Math.max(head.due, this.bytesPerSecond > 0 ? this.#free : 0) - now
 			if (wait > 0) {
 				this.#timer = setTimeout(() => this.#pump(), wait)
+				// Otherwise the proxy takes everything in, and the sender does not notice.
+				if (this.bytesPerSecond > 0) this.#source.pause()
 				return
 			}
 			this.#waiting.shift()
+			if (this.bytesPerSecond > 0) this.#free = now + (head.chunk.length / this.bytesPerSecond) * 1000
 			if (!this.#target.write(head.chunk)) this.#source.pause()
+			else if (this.#waiting.length === 0) this.#resume()
 		}
 		if (this.#ended) this.#target.end()
 	}

@@ -22,6 +22,8 @@ export interface TcpProxy {
 	refuse(on: boolean): void
 	/** Delays every chunk in both directions by so many milliseconds; the order stays. */
 	delay(ms: number): void
+	/** Lets so many bytes a second pass in each direction of each connection; 0: all. */
+	limit(bytesPerSecond: number): void
 	/** `true`: connections are accepted and kept, but nothing passes in either direction, not even an end.
 	 * `false`: what was held flows on. */
 	blackhole(on: boolean): void
@@ -47,6 +49,7 @@ export async function startTcpProxy(target: TcpTarget): Promise<TcpProxy> {
 	let refusing = false
 	let held = false
 	let delayMs = 0
+	let rate = 0
 
 	const server = createServer((client) => {
 		if (refusing) {
@@ -57,6 +60,7 @@ export async function startTcpProxy(target: TcpTarget): Promise<TcpProxy> {
 		const flows = [new ProxyFlow(client, upstream), new ProxyFlow(upstream, client)]
 		for (const flow of flows) {
 			flow.delayMs = delayMs
+			flow.bytesPerSecond = rate
 			flow.hold(held)
 		}
 		const link: Link = { client, upstream, flows, held }
@@ -108,6 +112,10 @@ export async function startTcpProxy(target: TcpTarget): Promise<TcpProxy> {
 		delay(ms) {
 			delayMs = ms
 			for (const link of links) for (const flow of link.flows) flow.delayMs = ms
+		},
+		limit(bytesPerSecond) {
+			rate = bytesPerSecond
+			for (const link of links) for (const flow of link.flows) flow.bytesPerSecond = rate
 		},
 		blackhole(on) {
 			held = on

@@ -15,13 +15,11 @@ const SHORT: FleetOptions = {
 	rate: 300,
 	tick: 10,
 	seconds: 6,
-	kills: 1,
-	cuts: 2,
-	subscriberKills: 1,
+	faults: { kills: 1, cuts: 2, subscriberKills: 1 },
 	history: 10_000,
 }
 
-const FINE = { lost: 0, doubled: 0, disordered: 0, different: 0, examples: [], epochs: 1 }
+const FINE = { lost: 0, doubled: 0, disordered: 0, different: 0, undead: 0, gone: 0, examples: [], epochs: 1 }
 
 /** That the run was one: there were messages, and clients had to come back. */
 function expectWork({ accepted, messages, reconnects }: FleetReport): void {
@@ -48,9 +46,24 @@ describe.skipIf(noFleet)('Clients behind a balancer over three instances', () =>
 			freezes: 1,
 			restarts: 2,
 		}
-		const report = await runFleet({ ...SHORT, ...faults, seconds: 9, seed: 3 })
+		const report = await runFleet({ ...SHORT, faults, seconds: 9, seed: 3 })
 		expect(report).toMatchObject({ ...FINE, epochs: expect.any(Number), missed: 0, resets: 0 })
 		expectWork(report)
+	}, 120_000)
+
+	it('lose nothing through days, a full Redis, lost rights, slow links, and processes that stand still', async () => {
+		const faults = { days: 3, fulls: 1, forbids: 1, slowLinks: 1, outages: 1, pauses: 1 }
+		const report = await runFleet({ ...SHORT, faults, neighbour: true, seconds: 12, seed: 4 })
+		expect(report).toMatchObject({ ...FINE, missed: 0, resets: 0 })
+		expectWork(report)
+	}, 120_000)
+
+	it('are told of everything they miss when the running server gets an older copy', async () => {
+		const faults = { rollbacks: 2, cuts: 2 }
+		const report = await runFleet({ ...SHORT, faults, seconds: 9, seed: 5 })
+		expect(report).toMatchObject({ ...FINE, gone: expect.any(Number), epochs: 3 })
+		expectWork(report)
+		expect(report.gone).toBeGreaterThan(0)
 	}, 120_000)
 
 	it('are told by a reset of everything they miss when the history is too small', async () => {

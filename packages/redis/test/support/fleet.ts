@@ -1,11 +1,10 @@
-import { type ChildProcess, fork } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { startRedis, startTcpProxy, type TcpProxy, type TestRedis, until } from '@evstream/testkit'
+import { startRedis, startTcpProxy, until } from '@evstream/testkit'
 import { Redis } from 'ioredis'
-import type { InstanceNews, InstanceOrder, InstanceSettings } from '../workers/stream-instance.js'
 import { type Balancer, startBalancer } from './balancer.js'
+import { breakThings, type FaultCounts } from './fleet-faults.js'
+import { FleetInstance, STARTING } from './fleet-instance.js'
+import { publishBeside } from './neighbour.js'
 import { Random } from './random.js'
 import { EventSourceClient, LightClient, RETRY, type StreamClient } from './stream-client.js'
 import { Transcript, type Verdict } from './transcript.js'
@@ -25,22 +24,9 @@ export interface FleetOptions {
 	/** Publishers send what is due every so many ms. */
 	readonly tick: number
 	readonly seconds: number
-	/** Instances that are killed with SIGKILL and started again. */
-	readonly kills: number
-	/** Times that all Redis connections of an instance are cut. */
-	readonly cuts: number
-	/** Times that all subscriber connections are killed. */
-	readonly subscriberKills: number
-	/** Times that Redis forgets all scripts. */
-	readonly flushes?: number
-	/** Times that nothing passes between an instance and Redis for a while; then all of it does. */
-	readonly stalls?: number
-	/** Times that everything between an instance and Redis is late for a while. */
-	readonly delays?: number
-	/** Times that the connections of an instance only look alive from then on. */
-	readonly freezes?: number
-	/** Times that Redis is killed with SIGKILL and started again with its data. */
-	readonly restarts?: number
+	readonly faults: FaultCounts
+	/** Another fleet publishes on the same channels and namespace, in another database of the server. */
+	readonly neighbour?: boolean
 	/** Messages kept of each channel. */
 	readonly history: number
 	/** Told what happens. */
@@ -61,76 +47,7 @@ export interface FleetReport extends Verdict {
 	readonly counters: Readonly<Record<string, number>>
 }
 
-const STARTING = 30_000
 const SETTLING = 60_000
-
-/** An instance in a process of its own, which can be killed and started again. */
-class Instance {
-	readonly proxy: TcpProxy
-	/** Why messages were refused, and how many. */
-	readonly refused = new Map<string, number>()
-	counters: Readonly<Record<string, number>> | undefined
-	ended: readonly (string | undefined)[] | undefined
-	port: number | undefined
-	readonly #name: string
-	readonly #settings: Omit<InstanceSettings, 'publisher'>
-	readonly #transcript: Transcript
-	#child: ChildProcess | undefined
-	#incarnation = 0
-
-	constructor(
-		name: string,
-		proxy: TcpProxy,
-		settings: Omit<InstanceSettings, 'publisher'>,
-		transcript: Transcript,
-	) {
-		this.#name = name
-		this.proxy = proxy
-		this.#settings = settings
-		this.#transcript = transcript
-	}
-
-	start(): void {
-		const publisher = `${this.#name}.${++this.#incarnation}`
-		const settings: InstanceSettings = { ...this.#settings, publisher }
-		const child = fork(
-			new URL('../workers/stream-instance.ts', import.meta.url),
-			[JSON.stringify(settings)],
-			{
-				execArgv: ['--conditions=@evstream/source', '--import', 'tsx'],
-			},
-		)
-		this.#child = child
-		child.on('error', () => {})
-		child.on('message', (news: InstanceNews) => {
-			for (const [channel, number, id] of news.accepted ?? []) {
-				this.#transcript.accept(channel, `${publisher} ${number}`, id)
-			}
-			for (const why of news.refused ?? []) this.refused.set(why, (this.refused.get(why) ?? 0) + 1)
-			this.port = news.port ?? this.port
-			this.counters = news.stopped ?? this.counters
-			this.ended = news.ended ?? this.ended
-		})
-	}
-
-	async isUp(): Promise<void> {
-		await until(() => this.port !== undefined, { timeout: STARTING, what: `instance ${this.#name}` })
-	}
-
-	tell(order: InstanceOrder): void {
-		this.#child?.send(order)
-	}
-
-	async kill(): Promise<void> {
-		const child = this.#child
-		this.#child = undefined
-		this.port = undefined
-		if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
-		const exited = once(child, 'exit')
-		child.kill('SIGKILL')
-		await exited
-	}
-}
 
 /**
  * Lets clients listen to all channels behind a balancer over instances, publishes, and breaks what the options say,
@@ -158,12 +75,12 @@ async function runOpened(
 	const names = Array.from({ length: options.channels }, (_, index) => `c${index}`)
 	const transcript = new Transcript(names)
 	// What was published must be on the disk, or a restart would be a loss.
-	const durable = options.restarts ? { args: ['--appendonly', 'yes', '--appendfsync', 'always'] } : {}
+	const durable = options.faults.restarts ? { args: ['--appendonly', 'yes', '--appendfsync', 'always'] } : {}
 	const redis = opened(await startRedis(durable), (server) => server.stop())
 	const direct = opened(new Redis(redis.url, { maxRetriesPerRequest: null }), (client) => client.disconnect())
 	direct.on('error', () => {})
 	const namespace = randomUUID()
-	const instances: Instance[] = []
+	const instances: FleetInstance[] = []
 	for (let index = 0; index < options.instances; index++) {
 		const proxy = opened(await startTcpProxy(redis), (one) => one.close())
 		const settings = {
@@ -175,7 +92,7 @@ async function runOpened(
 			tick: options.tick,
 			retry: RETRY,
 		}
-		const instance = opened(new Instance(`i${index}`, proxy, settings, transcript), (one) => one.kill())
+		const instance = opened(new FleetInstance(`i${index}`, proxy, settings, transcript), (one) => one.kill())
 		instance.start()
 		instances.push(instance)
 	}
@@ -199,8 +116,27 @@ async function runOpened(
 	})
 
 	log(`${options.clients} clients listen`)
+	if (options.neighbour) {
+		opened(publishBeside(redis, namespace, names), (one) => one.close())
+	}
+	const learn = async (): Promise<void> => {
+		const [epoch, cuts] = await direct.hmget(`{${namespace}}:log`, 'epoch', 'cuts')
+		if (epoch) transcript.chain.learn(epoch, cuts ?? '')
+	}
+	// The log remembers some epochs only.
+	const watch = opened(
+		setInterval(() => void learn().catch(() => {}), 500),
+		clearInterval,
+	)
+	watch.unref()
 	for (const instance of instances) instance.tell('publish')
-	await breakThings(options, random, instances, redis, direct, log)
+	const any = (): FleetInstance => {
+		const instance = instances[random.below(instances.length)]
+		if (instance === undefined) throw new Error('There is no instance')
+		return instance
+	}
+	const scene = { redis, direct, namespace, instances, log, any }
+	await breakThings(scene, options.faults, random, options.seconds)
 	for (const instance of instances) await instance.isUp()
 	for (const instance of instances) instance.tell('stop')
 	await until(() => instances.every(({ counters }) => counters !== undefined), {
@@ -221,6 +157,7 @@ async function runOpened(
 	}).catch((error: unknown) => log(String(error)))
 	const settledMs = performance.now() - stopped
 
+	await learn()
 	const refused: Record<string, number> = {}
 	for (const instance of instances) {
 		for (const [why, count] of instance.refused) refused[why] = (refused[why] ?? 0) + count
@@ -235,103 +172,9 @@ async function runOpened(
 		...transcript.verdict(),
 		accepted: transcript.accepted,
 		refused,
-		epochs: transcript.epochs.size,
+		epochs: transcript.epochs,
 		reconnects: clients.reduce((sum, { reconnects }) => sum + reconnects, 0),
 		settledMs,
 		counters,
 	}
-}
-
-/** Takes as long as the options say. */
-async function breakThings(
-	{
-		kills,
-		cuts,
-		subscriberKills,
-		flushes = 0,
-		stalls = 0,
-		delays = 0,
-		freezes = 0,
-		restarts = 0,
-		seconds,
-	}: FleetOptions,
-	random: Random,
-	instances: readonly Instance[],
-	redis: TestRedis,
-	direct: Redis,
-	log: (text: string) => void,
-): Promise<void> {
-	const any = (): Instance => {
-		const instance = instances[random.below(instances.length)]
-		if (instance === undefined) throw new Error('There is no instance')
-		return instance
-	}
-	const kill = async (): Promise<void> => {
-		const instance = any()
-		log(`kill -9 of instance ${instances.indexOf(instance)}`)
-		await instance.kill()
-		instance.start()
-		await instance.isUp()
-		instance.tell('publish')
-		log(`instance ${instances.indexOf(instance)} is back`)
-	}
-	const cut = (): void => {
-		const instance = any()
-		log(`cut of instance ${instances.indexOf(instance)}`)
-		instance.proxy.cut()
-	}
-	const killSubscribers = async (): Promise<void> => {
-		log('all subscribers are killed')
-		await direct.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
-	}
-	const flush = async (): Promise<void> => {
-		log('all scripts are forgotten')
-		await direct.call('SCRIPT', 'FLUSH')
-	}
-	const stall = async (): Promise<void> => {
-		const instance = any()
-		log(`nothing passes at instance ${instances.indexOf(instance)} for 1.5 s`)
-		instance.proxy.blackhole(true)
-		await sleep(1500)
-		instance.proxy.blackhole(false)
-	}
-	const delay = async (): Promise<void> => {
-		const instance = any()
-		log(`everything is 150 ms late at instance ${instances.indexOf(instance)} for 2 s`)
-		instance.proxy.delay(150)
-		await sleep(2000)
-		instance.proxy.delay(0)
-	}
-	const freeze = (): void => {
-		const instance = any()
-		log(`the connections of instance ${instances.indexOf(instance)} only look alive`)
-		instance.proxy.freeze()
-	}
-	const restart = async (): Promise<void> => {
-		log('kill -9 of Redis')
-		await redis.kill()
-		await redis.restart({ keepData: true })
-		log('Redis is back')
-	}
-	const faults = random.shuffled([
-		...Array.from({ length: flushes }, () => flush),
-		...Array.from({ length: stalls }, () => stall),
-		...Array.from({ length: delays }, () => delay),
-		...Array.from({ length: freezes }, () => freeze),
-		...Array.from({ length: restarts }, () => restart),
-		...Array.from({ length: kills }, () => kill),
-		...Array.from({ length: cuts }, () => cut),
-		...Array.from({ length: subscriberKills }, () => killSubscribers),
-	])
-	const begin = performance.now()
-	const at = (share: number): Promise<void> =>
-		sleep(Math.max(0, begin + share * seconds * 1000 - performance.now()))
-	const running: (Promise<void> | void)[] = []
-	for (const [index, fault] of faults.entries()) {
-		await at((index + 1) / (faults.length + 1))
-		// An instance that comes back must not hold up the others.
-		running.push(fault())
-	}
-	await at(1)
-	await Promise.all(running)
 }

@@ -1,7 +1,10 @@
 /** What the clients of a fleet saw, and what is wrong with it. */
+import { EpochChain } from './epoch-chain.js'
 
 /** Stands between the messages of a client where it was told `reset`. */
 const RESET = 0
+/** Epochs are numbered as they are seen; an id is kept as one number. */
+const EPOCH = 2 ** 40
 
 /** What {@link Transcript.verdict} found. Counted over all clients. */
 export interface Verdict {
@@ -13,6 +16,10 @@ export interface Verdict {
 	disordered: number
 	/** Messages of which two clients saw something different. */
 	different: number
+	/** Messages that were refused for certain, and arrived. */
+	undead: number
+	/** Messages that were accepted, or seen, and that the log lost with its data. */
+	gone: number
 	/** Messages that a client missed, and was told so. */
 	missed: number
 	resets: number
@@ -26,7 +33,7 @@ export interface Verdict {
 
 /** What one client got. */
 export class ClientTranscript {
-	/** For each channel the positions of its messages, with 0 for each reset. */
+	/** For each channel the ids of its messages, as {@link Transcript.number} numbers them, with 0 for each reset. */
 	readonly seen: number[][]
 	resets = 0
 	/** The `seq` of the last id. */
@@ -44,10 +51,7 @@ export class ClientTranscript {
 	/** Takes an event as the client got it. */
 	take(event: string, id: string, data: string): void {
 		if (id === '') return
-		const dash = id.lastIndexOf('-')
-		const seq = Number(id.slice(dash + 1))
-		this.#transcript.enter(id.slice(0, dash))
-		this.position = seq
+		this.position = Number(id.slice(id.lastIndexOf('-') + 1))
 		if (event === 'reset') {
 			this.resets++
 			for (const seen of this.seen) seen.push(RESET)
@@ -55,26 +59,37 @@ export class ClientTranscript {
 		}
 		const channel = this.#transcript.index(event)
 		if (channel === undefined) return
-		this.seen[channel]?.push(seq)
-		this.#transcript.note(channel, seq, data)
+		const number = this.#transcript.number(id)
+		this.seen[channel]?.push(number)
+		this.#transcript.note(channel, number, data)
 	}
 }
 
 /** Everything the clients of a fleet got, against what its publishers know. */
 export class Transcript {
 	readonly clients: ClientTranscript[] = []
-	readonly epochs: Set<string> = new Set()
-	#epoch = ''
+	/** The log's own account of its epochs. */
+	readonly chain: EpochChain = new EpochChain()
+	/** Epochs as they were seen. */
+	readonly #epochs: string[] = []
 	readonly #indexes: ReadonlyMap<string, number>
-	/** For each channel: position → data. */
-	readonly #log: Map<number, string>[]
+	/** For each channel: the number of an id → data. */
+	readonly #seen: Map<number, string>[]
+	/** For each channel: what was refused for certain. */
+	readonly #refused: Set<string>[]
 	/** Messages that a publisher knows to be in the log. */
 	accepted = 0
 	#different = 0
 
 	constructor(readonly channels: readonly string[]) {
 		this.#indexes = new Map(channels.map((name, index) => [name, index]))
-		this.#log = channels.map(() => new Map())
+		this.#seen = channels.map(() => new Map())
+		this.#refused = channels.map(() => new Set())
+	}
+
+	/** How many epochs there were. */
+	get epochs(): number {
+		return this.#epochs.length
 	}
 
 	/** A new client that listens to all channels. */
@@ -87,23 +102,29 @@ export class Transcript {
 	/** A publisher knows that its message was accepted. */
 	accept(channel: number, data: string, id: string): void {
 		this.accepted++
-		this.note(channel, Number(id.slice(id.lastIndexOf('-') + 1)), data)
+		this.note(channel, this.number(id), data)
 	}
 
-	enter(epoch: string): void {
-		if (epoch === this.#epoch) return
-		this.#epoch = epoch
-		this.epochs.add(epoch)
+	/** A publisher knows why its message was refused. */
+	refuse(channel: number, data: string, why: string): void {
+		if (!/\bmay\b/.test(why)) this.#refused[channel]?.add(data)
+	}
+
+	/** An id `<epoch>-<seq>`, or `<epoch>-<late>-<seq>`, as one number above 0. */
+	number(id: string): number {
+		const epoch = id.slice(0, id.indexOf('-'))
+		let index = this.#epochs.lastIndexOf(epoch)
+		if (index < 0) index = this.#epochs.push(epoch) - 1
+		return index * EPOCH + Number(id.slice(id.lastIndexOf('-') + 1))
 	}
 
 	index(event: string): number | undefined {
 		return this.#indexes.get(event)
 	}
 
-	note(channel: number, seq: number, data: string): void {
-		const log = this.#log[channel]
-		const known = log?.get(seq)
-		if (known === undefined) log?.set(seq, data)
+	note(channel: number, number: number, data: string): void {
+		const known = this.#seen[channel]?.get(number)
+		if (known === undefined) this.#seen[channel]?.set(number, data)
 		else if (known !== data) this.#different++
 	}
 
@@ -113,6 +134,8 @@ export class Transcript {
 			doubled: 0,
 			disordered: 0,
 			different: this.#different,
+			undead: 0,
+			gone: 0,
 			missed: 0,
 			resets: this.clients.reduce((sum, { resets }) => sum + resets, 0),
 			deliveries: 0,
@@ -120,15 +143,45 @@ export class Transcript {
 			examples: [],
 		}
 		for (const [channel, name] of this.channels.entries()) {
-			const log = [...(this.#log[channel] ?? [])].sort(([a], [b]) => a - b)
+			const log = this.#log(channel, verdict)
 			verdict.messages += log.length
 			checkLog(log, verdict)
-			const order = new Map(log.map(([seq], index) => [seq, index]))
+			const order = new Map(log.map(([place], index) => [place, index]))
 			for (const client of this.clients) {
-				checkClient(`${client.name} on ${name}`, client.seen[channel] ?? [], log, order, verdict)
+				const seen = (client.seen[channel] ?? []).flatMap((number) => this.#place(number))
+				checkClient(`${client.name} on ${name}`, seen, log, order, verdict)
 			}
 		}
 		return verdict
+	}
+
+	/** The messages of a channel that the log has, or had until they were trimmed, in its order. */
+	#log(channel: number, verdict: Verdict): [number, string][] {
+		const log = new Map<number, string>()
+		for (const [number, data] of this.#seen[channel] ?? []) {
+			if (this.#refused[channel]?.has(data) === true) {
+				verdict.undead++
+				complain(verdict, `${data} was refused, and arrived at ${number}`)
+			}
+			const [place] = this.#place(number)
+			if (place === undefined) {
+				verdict.gone++
+				continue
+			}
+			if ((log.get(place) ?? data) !== data) {
+				verdict.different++
+				complain(verdict, `${data} and ${log.get(place)} are both at ${place}`)
+			}
+			log.set(place, data)
+		}
+		return [...log].sort(([a], [b]) => a - b)
+	}
+
+	/** Where a number stands in the log; empty if the log has lost it. */
+	#place(number: number): number[] {
+		if (number === RESET) return [RESET]
+		const place = this.chain.place(this.#epochs[Math.floor(number / EPOCH)] ?? '', number % EPOCH)
+		return place === undefined ? [] : [place]
 	}
 }
 

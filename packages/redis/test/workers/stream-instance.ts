@@ -33,8 +33,8 @@ export interface InstanceNews {
 	readonly port?: number
 	/** Messages that were accepted since the last time: the channel's index, the number, the id. */
 	readonly accepted?: readonly (readonly [number, number, string])[]
-	/** Why messages were refused since the last time. */
-	readonly refused?: readonly string[]
+	/** Messages that were refused since the last time: the channel's index, the number, why. */
+	readonly refused?: readonly (readonly [number, number, string])[]
 	/** It publishes no more, and everything was accepted or refused. */
 	readonly stopped?: Readonly<Record<string, number>>
 	/** The ids of the last messages. */
@@ -52,7 +52,7 @@ const manager = new EvStreamManager({
 })
 
 let accepted: [number, number, string][] = []
-let refused: string[] = []
+let refused: [number, number, string][] = []
 const pending = new Set<Promise<void>>()
 const numbers = channels.map(() => 0)
 let sent = 0
@@ -74,7 +74,7 @@ function sendOne(index: number, channel: string): void {
 	numbers[index] = number
 	const done = manager.send(channel, { event: channel, data: `${publisher} ${number}` }).then(
 		(id = '') => void accepted.push([index, number, id]),
-		(error: unknown) => void refused.push(String(error)),
+		(error: unknown) => void refused.push([index, number, String(error)]),
 	)
 	pending.add(done)
 	void done.finally(() => pending.delete(done))
