@@ -46,8 +46,9 @@ describe('an instance that was told that it has delivered everything', () => {
 		caughtUp()
 		// Only what a live stream gets needs no replay.
 		const { readCount } = adapter
-		adapter.receiver.reset('a', { epoch, seq: 2 }, 'gap')
-		expect(await client.next('reset')).toMatchObject({ id: `${epoch}-2` })
+		publish('busy', '3')
+		adapter.receiver.reset('a', { epoch, seq: 3 }, 'gap')
+		expect(await client.next('reset')).toMatchObject({ id: `${epoch}-3` })
 		expect(adapter.readCount).toBe(readCount)
 	})
 

@@ -1,9 +1,11 @@
 export {
 	EvRedisPubSub,
 	type EvRedisPubSubOptions,
+	Outage,
 	RedisBus,
 	type RedisBusErrorCode,
 	type RedisBusOptions,
 	type RedisBusStats,
+	type RedisCommands,
 	type RedisSource,
 } from '@evstream/pubsub'
