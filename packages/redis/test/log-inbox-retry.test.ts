@@ -28,15 +28,14 @@ describe('Inbox, when a repair fails or is overtaken', () => {
 		for (const attempt of [0, 1]) {
 			reads[attempt]?.fail(new Error('away'))
 			await turn()
-			// An outage is told once, however often it tries.
-			expect(errors).toEqual([new Error('away')])
+			expect(errors).toHaveLength(attempt + 1)
 			vi.advanceTimersByTime(1_000)
 			expect(reads).toHaveLength(attempt + 2)
 		}
 		inbox.close()
 		reads[2]?.fail(new Error('closed'))
 		await turn()
-		expect(errors).toHaveLength(1)
+		expect(errors).toHaveLength(2)
 		expect(vi.getTimerCount()).toBe(0)
 	})
 
