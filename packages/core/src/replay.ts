@@ -200,8 +200,9 @@ export class Replay implements Replaying, TickWork {
 				this.#sliceEnd = performance.now() + SLICE
 			}
 			// What was read must not pass what the client is owed of a channel that was added meanwhile. But the newest messages
-			// are those of when they were asked for.
-			if (this.#isWanted && (admits || isFirst || this.#admission.size === 0)) write()
+			// are those of when they were asked for, unless all their channels were left.
+			const isStillFirst = isFirst && this.#newest.start !== undefined
+			if (this.#isWanted && (admits || isStillFirst || this.#admission.size === 0)) write()
 		}
 		if (this.#phase === 'reading') this.#end()
 	}

@@ -128,8 +128,14 @@ export class Stream implements Timed, TransportOwner, WriterOwner {
 	/** Writes a frame after what was sent before. `false`: not written. */
 	writeInOrder(frame: Frame): boolean {
 		if (!this.#isOpen) return false
-		this.flush()
-		return this.writer.writeCorked(frame, now())
+		// Flushing may end streams, whose callbacks may send: that comes after this frame.
+		beginWork()
+		try {
+			this.flush()
+			return this.writer.writeCorked(frame, now())
+		} finally {
+			endWork()
+		}
 	}
 
 	/** Sends the event `end` and ends the stream. */

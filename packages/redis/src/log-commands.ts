@@ -86,7 +86,8 @@ export class LogCommands {
 		}
 		const [answer = cause.message, code, detail] = /(EV[A-Z]+)(?: (\w+))?/.exec(cause.message) ?? []
 		const setting = settingRefused(code, detail)
-		const message = setting ?? `Redis refused a command: ${cause.message}`
+		// Where in a script it failed tells a user nothing.
+		const message = setting ?? `Redis refused a command: ${cause.message.replace(/\.? script: .*/s, '')}.`
 		const error = new LogCommandError(message, cause, answer, false)
 		if (setting !== undefined && setting !== this.#reported) {
 			this.#reported = setting

@@ -105,7 +105,7 @@ export class LogPublisher {
 				return [newEpoch(), keep, this.#producer, number, before?.number ?? 0, clock.at(deadline), ...tail]
 			}
 			try {
-				const left = Math.max(deadline - performance.now(), 1)
+				const left = Math.max(Math.ceil(deadline - performance.now()), 1)
 				const position = this.#position(await this.#commands.run(PUBLISH, keys, args, left))
 				head.note(position.epoch, position.seq + batch.length - 1)
 				this.#published += batch.length

@@ -374,9 +374,14 @@ export class App {
 		}
 	}
 
+	/** Its budget is less than what TLS, HTTP/2 and compressors keep on the way for some turns. */
+	#isTight({ maxBuffer }: Visit): boolean {
+		return maxBuffer < 16_384 && ['https', 'h2', 'h2c', 'compressed'].includes(this.#host.world.transport)
+	}
+
 	#mayBe(visit: Visit, reason: string): boolean {
 		const { slow, stallTimeout } = this.#host.world
-		if (reason === 'slow') return slow === 'disconnect' && !visit.isStrict
+		if (reason === 'slow') return slow === 'disconnect' && (!visit.isStrict || this.#isTight(visit))
 		if (reason === 'stalled') return stallTimeout < 1_000 && visit.wasPaused
 		if (reason === 'shutdown') return this.closing
 		return visit.plan.kind === 'head' || visit.plan.kind === 'nobody'

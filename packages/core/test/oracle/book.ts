@@ -105,12 +105,14 @@ export class Book {
 			mayRepeat: again !== undefined && history && from === undefined && last > 0 ? log.last : 0,
 		}
 		const asksForNewest = history && from === undefined && last > 0
-		if (again !== undefined && !asksForNewest) {
-			// It may have some of what was sent until now, or all of it, but none twice.
+		if (again !== undefined) {
+			// It may have some of what was sent until now, or all of it, but none twice. What was written before it left may
+			// still be on its way.
+			const newest = asksForNewest ? messages[Math.max(0, messages.length - last)]?.n : undefined
 			duty.at = again.at
 			duty.away = log.last
 			duty.index = again.index
-			duty.oldest = again.oldest
+			duty.oldest = Math.min(again.oldest, newest ?? again.oldest)
 		} else if (history && from === -1) {
 			// It was reset, and has everything from there.
 			duty.at = undefined
@@ -198,7 +200,8 @@ export class Book {
 		if (direct !== undefined && !(this.#options.mayDrop() && wasReset)) return `direct message ${direct.n}`
 		for (const [run, { next, count }] of this.#items)
 			if (count !== undefined && next < count && !wasReset) return `item ${next} of iterator ${run}`
-		if (this.#options.history && this.#options.from === -1 && this.resets.length === 0)
+		const listens = [...this.#duties.values()].some(({ until }) => until === undefined)
+		if (listens && this.#options.history && this.#options.from === -1 && this.resets.length === 0)
 			return 'a reset: its id was none of the log'
 		return undefined
 	}

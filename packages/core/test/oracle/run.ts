@@ -386,7 +386,8 @@ class Run {
 			const who = `${visit.name} (${visit.plan.kind})`
 			if (reason === 'slow') {
 				if (slow !== 'drop') this.fault('reset', `${who} was reset as slow, and nothing is dropped here`)
-				else if (visit.isStrict) this.fault('slow', `${who} reads and was reset as slow`)
+				else if (visit.isStrict && visit.maxBuffer >= 16_384)
+					this.fault('slow', `${who} reads and was reset as slow`)
 			} else if (history === 'none') this.fault('reset', `${who} was reset as ${reason} without history`)
 			else if (visit.cameWith === 'position' && history === 'ample' && visit.lateListens === 0)
 				this.fault('reset', `${who} was reset as ${reason}, and everything is kept`)
