@@ -7,6 +7,9 @@ import type { Random } from './random.js'
 import { OVERHEAD } from './sent.js'
 import type { ClientPlan } from './world.js'
 
+/** A turn of the library is two immediates, and what this and the one before it bring is fresh. */
+const FRESH = 4
+
 /** One connection of a client, from both sides. */
 export class Visit implements Listener {
 	#link: Link | undefined
@@ -32,16 +35,15 @@ export class Visit implements Listener {
 	lateListens = 0
 	/** The last id that the client saw, on this visit or before. */
 	lastEventId: string | undefined
-	/** The largest output of two turns after each other, which may be one turn of the library's. */
+	/** The largest output of {@link FRESH} turns after each other: what the library may take for fresh. */
 	largestTurn = 0
 	/** The largest output of two seconds after each other: what may wait for a compressor. */
 	largestSeconds = 0
 	#second = 0
 	#secondBytes = 0
 	#secondBefore = 0
-	#turn = -1
-	#turnBytes = 0
-	#turnBefore = 0
+	/** The output of the last turns, by their number. */
+	readonly #turns = new Map<number, number>()
 	#eventsLeft: number
 	#bytesLeft: number
 	#pauseAfter: number
@@ -113,13 +115,13 @@ export class Visit implements Listener {
 	wrote(size: number): void {
 		const { turn } = this.clock
 		if (this.book.owedBefore(turn) > this.maxBuffer) this.overloaded = true
-		if (turn !== this.#turn) {
-			this.#turnBefore = turn === this.#turn + 1 ? this.#turnBytes : 0
-			this.#turn = turn
-			this.#turnBytes = 0
+		this.#turns.set(turn, (this.#turns.get(turn) ?? 0) + size + OVERHEAD)
+		let fresh = 0
+		for (const [at, bytes] of this.#turns) {
+			if (at > turn - FRESH) fresh += bytes
+			else this.#turns.delete(at)
 		}
-		this.#turnBytes += size + OVERHEAD
-		this.largestTurn = Math.max(this.largestTurn, this.#turnBefore + this.#turnBytes)
+		this.largestTurn = Math.max(this.largestTurn, fresh)
 		const second = Math.floor(performance.now() / 1000)
 		if (second !== this.#second) {
 			this.#secondBefore = second === this.#second + 1 ? this.#secondBytes : 0

@@ -121,7 +121,8 @@ export function drawWorld(seed: number, only: readonly TransportName[] = TRANSPO
 		size: history === 'scarce' ? random.pick([1, 2, 5, 20]) : 100_000,
 		slow: random.pick(['disconnect', 'drop']),
 		maxBuffer,
-		stallTimeout: hasStall ? random.pick([100, 200]) : 30_000,
+		// No less: the kernel tells of room on a socket only when a third of its buffer is free.
+		stallTimeout: hasStall ? random.pick([300, 400]) : 30_000,
 		scale: hasStall ? 1_500_000 : random.pick([200, 3_000, 12_000, 40_000]),
 		paced: hasStall || random.chance(0.75),
 		channels,
