@@ -91,11 +91,13 @@ export class ReplayAdmission {
 	/** A newcomer begins where this instance stands, or with the newest messages it asked for. */
 	#admitNewcomer(added: ReadonlyMap<Channel, Wish>): Awaitable<Step> {
 		const newest = new Map<string, number>()
+		const listenedAt = new Map<string, LogPosition>()
 		const starts = new Map<string, LogPosition>()
 		for (const [channel, { last, from }] of added) {
 			const at = this.#startOf(channel, from)
 			if (last > 0) {
 				newest.set(channel.name, last)
+				if (from !== undefined) listenedAt.set(channel.name, from)
 				this.#mustCover(at)
 			} else if (at !== undefined) starts.set(channel.name, at)
 		}
@@ -108,7 +110,7 @@ export class ReplayAdmission {
 		const epoch = this.#cursor.position?.epoch
 		// Of another epoch, it gets everything after the position.
 		for (const [name, at] of starts) if (at.epoch === epoch) this.#cursor.since.set(name, at.seq)
-		return newest.size > 0 ? this.#findLast(newest) : NOTHING
+		return newest.size > 0 ? this.#findLast(newest, listenedAt) : NOTHING
 	}
 
 	/** Begins at the first start. Without one, or with starts of two epochs, the newcomer begins at the log's head. */
@@ -156,21 +158,31 @@ export class ReplayAdmission {
 		})
 	}
 
-	/** Finds where the newest messages begin of channels that a newcomer listens to later than to others. */
-	#findLast(last: ReadonlyMap<string, number>): Awaitable<Step> {
+	/**
+	 * Finds where the newest messages begin of channels that a newcomer listens to later than to others. It gets what
+	 * came since the `listen` in any case, also if those are more.
+	 */
+	#findLast(
+		last: ReadonlyMap<string, number>,
+		listenedAt: ReadonlyMap<string, LogPosition>,
+	): Awaitable<Step> {
 		const least = this.#cursor.least(this.#context.delivered)
 		return withPage(this.#context.history.read([...last.keys()], { last }, least), ({ entries, since }) => {
 			const starts = new Map(since)
 			for (const { channel, seq } of entries) if (!starts.has(channel)) starts.set(channel, seq - 1)
-			for (const [channel, seq] of starts) if (last.has(channel)) this.#beginAt(channel, seq)
+			for (const [channel, seq] of starts)
+				if (last.has(channel)) this.#beginAt(channel, seq, listenedAt.get(channel))
 		})
 	}
 
-	/** The client gets what came on the channel after `seq`, which may lie before its position or after it. */
-	#beginAt(channel: string, seq: number): void {
+	/** The client gets what came on the channel after `seq`, and after the `listen`. */
+	#beginAt(channel: string, seq: number, listenedAt: LogPosition | undefined): void {
 		const { position, late, since } = this.#cursor
-		if (position !== undefined && seq > position.seq) since.set(channel, seq)
-		else late.set(channel, seq)
+		if (position === undefined) return
+		const latest = listenedAt?.epoch === position.epoch ? listenedAt.seq : position.seq
+		const low = Math.min(seq, latest)
+		if (low > position.seq) since.set(channel, low)
+		else late.set(channel, low)
 	}
 
 	#resetAtHead(reason: ResetReason): Awaitable<Step> {

@@ -114,7 +114,7 @@ export class Visit implements Listener {
 	/** The app writes to the stream now. */
 	wrote(size: number): void {
 		const { turn } = this.clock
-		if (this.book.owedBefore(turn) > this.maxBuffer) this.overloaded = true
+		if (this.book.owedBefore(turn) > this.maxBuffer / 2) this.overloaded = true
 		this.#turns.set(turn, (this.#turns.get(turn) ?? 0) + size + OVERHEAD)
 		let fresh = 0
 		for (const [at, bytes] of this.#turns) {
