@@ -245,10 +245,14 @@ async function invoke<T>(command: () => Promise<T>): Promise<T> {
 	return command()
 }
 
+/** What ioredis says of a command that it did not send, because it must not queue it (`enableOfflineQueue: false`). */
+const NOT_QUEUED = / enableOfflineQueue options is false$/
+
 /** The error says that the connection failed, and not what Redis answered. */
 function isLost(error: unknown): error is Error {
 	if (!(error instanceof Error)) return false
 	return (
+		NOT_QUEUED.test(error.message) ||
 		/^(Too many Cluster redirections\. Last error: Error: )?Connection is closed\.$/.test(error.message) ||
 		['MaxRetriesPerRequestError', 'AbortError', 'ClusterAllFailedError'].includes(error.name)
 	)

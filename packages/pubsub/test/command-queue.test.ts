@@ -110,7 +110,10 @@ describe('CommandQueue', () => {
 			Object.assign(new Error('lost'), { name }),
 		)
 		const redirected = new Error('Too many Cluster redirections. Last error: Error: Connection is closed.')
-		for (const error of [new Error('Connection is closed.'), redirected, ...lost]) {
+		const unsent = ["Stream isn't writeable", "Cluster isn't ready"].map(
+			(what) => new Error(`${what} and enableOfflineQueue options is false`),
+		)
+		for (const error of [new Error('Connection is closed.'), redirected, ...unsent, ...lost]) {
 			const { client, run, sent, names } = setUp()
 			const commands = [run('a'), run('b'), run('short', 100)]
 			const late = expect(commands[2]).rejects.toThrow('Redis could not be reached within 100 ms.')
