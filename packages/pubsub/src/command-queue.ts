@@ -117,7 +117,9 @@ export class CommandQueue {
 				}
 				const unsent = refusal === undefined ? 'could not be reached' : 'took no write'
 				const what = lane.running.has(job) ? 'did not answer' : unsent
-				job.fail(new EvUnavailableError(`Redis ${what} within ${deadlineMs} ms.`, { cause: refusal }))
+				job.fail(
+					new EvUnavailableError(`Redis ${what} within ${Math.ceil(deadlineMs)} ms.`, { cause: refusal }),
+				)
 			}
 			// It may be run from an event of the client, and more than once.
 			const inContext = keepContext(command)
