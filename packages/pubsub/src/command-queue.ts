@@ -117,7 +117,9 @@ export class CommandQueue {
 				}
 				const unsent = refusal === undefined ? 'could not be reached' : 'took no write'
 				const what = lane.running.has(job) ? 'did not answer' : unsent
-				job.fail(new EvUnavailableError(`Redis ${what} within ${deadlineMs} ms.`, { cause: refusal }))
+				job.fail(
+					new EvUnavailableError(`Redis ${what} within ${Math.ceil(deadlineMs)} ms.`, { cause: refusal }),
+				)
 			}
 			// It may be run from an event of the client, and more than once.
 			const inContext = keepContext(command)
@@ -245,10 +247,14 @@ async function invoke<T>(command: () => Promise<T>): Promise<T> {
 	return command()
 }
 
+/** What ioredis says of a command that it did not send, because it must not queue it (`enableOfflineQueue: false`). */
+const NOT_QUEUED = / enableOfflineQueue options is false$/
+
 /** The error says that the connection failed, and not what Redis answered. */
 function isLost(error: unknown): error is Error {
 	if (!(error instanceof Error)) return false
 	return (
+		NOT_QUEUED.test(error.message) ||
 		/^(Too many Cluster redirections\. Last error: Error: )?Connection is closed\.$/.test(error.message) ||
 		['MaxRetriesPerRequestError', 'AbortError', 'ClusterAllFailedError'].includes(error.name)
 	)

@@ -55,9 +55,11 @@ function isClient(source: RedisSource): source is Redis | Cluster {
  *
  * @param answerTimeout How long a connection made here may owe an answer, in ms, unless the options say otherwise by
  * `socketTimeout`.
+ * @throws TypeError for a client that would answer nothing after a lost connection.
  */
 export function connectTo(source: RedisSource, name: string, answerTimeout: number): Connections {
 	if (isClient(source)) {
+		checkPipelining(source)
 		return {
 			client: source,
 			owned: false,
@@ -96,6 +98,19 @@ export function connectTo(source: RedisSource, name: string, answerTimeout: numb
 		answerTimeout: timeout,
 		openSubscriber: () => openSubscriber(client, name),
 	}
+}
+
+/**
+ * Without an answer to a pipeline, auto-pipelining sends no other one: the client must settle what was sent when its
+ * connection breaks. A Cluster does, and so does `maxRetriesPerRequest: 0`.
+ */
+function checkPipelining(client: Redis | Cluster): void {
+	if (isCluster(client)) return
+	const { enableAutoPipelining, autoResendUnfulfilledCommands, maxRetriesPerRequest } = client.options
+	if (!enableAutoPipelining || autoResendUnfulfilledCommands !== false || maxRetriesPerRequest === 0) return
+	throw new TypeError(
+		'A client with enableAutoPipelining and autoResendUnfulfilledCommands: false stops after its first lost connection. Set maxRetriesPerRequest: 0 on it too, or leave out one of the two.',
+	)
 }
 
 /** What an existing client does with commands that have no answer when its connection breaks. */

@@ -1,5 +1,7 @@
+import { kindOf } from './error-kind.js'
+
 /**
- * Reports each distinct error once per outage, so that a server that is away for hours does not fill a log. For whatever
+ * Reports each kind of error once per outage, so that a server that is away for hours does not fill a log. For whatever
  * tries again and again.
  */
 export class Outage {
@@ -11,11 +13,11 @@ export class Outage {
 		this.#report = report
 	}
 
-	/** Reports the error unless this outage already gave one with the same message. */
+	/** Reports the error unless this outage already gave one of its kind: names and numbers do not count. */
 	readonly report = (error: unknown): void => {
-		const message = error instanceof Error ? error.message : String(error)
-		if (this.#seen.has(message) || this.#seen.size >= 20) return
-		this.#seen.add(message)
+		const kind = kindOf(error)
+		if (this.#seen.has(kind) || this.#seen.size >= 20) return
+		this.#seen.add(kind)
 		this.#report(error)
 	}
 

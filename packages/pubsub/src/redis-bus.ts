@@ -109,6 +109,8 @@ export class RedisBus {
 	 * @param source Where to connect; `redis://127.0.0.1:6379` by default. An existing client is used for commands
 	 * and never closed; the subscriber is a connection of its own with the same options.
 	 * @throws RangeError for a time that is not above 0 and below 2^31 ms, or a limit that is not above 0.
+	 * @throws TypeError for a client with `enableAutoPipelining` and `autoResendUnfulfilledCommands: false`, but without
+	 * `maxRetriesPerRequest: 0`: ioredis would answer nothing after a lost connection.
 	 */
 	constructor(source: RedisSource = {}, options: RedisBusOptions = {}) {
 		const { probe = {}, name = 'evstream', deadline = 5000, maxPending = 10_000 } = options

@@ -43,7 +43,7 @@ export class EvRedisPubSub<T = unknown> {
 	#sent = 0
 	#closed = false
 
-	/** @throws TypeError if the subject is not a non-empty string. */
+	/** @throws TypeError if the subject is not a non-empty string, or for a client that {@link RedisBus} refuses. */
 	constructor({ subject, options, onMessage, onError }: EvRedisPubSubOptions<T>) {
 		if (typeof subject !== 'string' || subject === '')
 			throw new TypeError('subject must be a non-empty string')

@@ -68,10 +68,11 @@ describe('a bus on an existing client', () => {
 
 	it('keeps a report of distinct errors bounded, and takes any value for an error', async () => {
 		const { client, errors } = await busOn()
-		for (let n = 0; n < 50; n++) client.emit('error', n % 2 ? `text ${n}` : new Error(`error ${n}`))
+		for (let n = 0; n < 50; n++)
+			client.emit('error', n % 2 ? `text ${'x'.repeat(n)}` : new Error(`error ${'x'.repeat(n)}`))
 		expect(errors).toHaveLength(20)
 		client.become('ready')
-		client.emit('error', 'text 49')
+		client.emit('error', `text ${'x'.repeat(49)}`)
 		expect(errors).toHaveLength(21)
 	})
 

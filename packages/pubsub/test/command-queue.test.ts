@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { Redis } from 'ioredis'
 import { beforeEach, describe, expect, it, vi } from 'vitest'
+import { Outage } from '../src/outage.js'
 import { queueOn } from './queue-on.js'
 
 /** As much of a client as a queue uses. */
@@ -110,7 +111,10 @@ describe('CommandQueue', () => {
 			Object.assign(new Error('lost'), { name }),
 		)
 		const redirected = new Error('Too many Cluster redirections. Last error: Error: Connection is closed.')
-		for (const error of [new Error('Connection is closed.'), redirected, ...lost]) {
+		const unsent = ["Stream isn't writeable", "Cluster isn't ready"].map(
+			(what) => new Error(`${what} and enableOfflineQueue options is false`),
+		)
+		for (const error of [new Error('Connection is closed.'), redirected, ...unsent, ...lost]) {
 			const { client, run, sent, names } = setUp()
 			const commands = [run('a'), run('b'), run('short', 100)]
 			const late = expect(commands[2]).rejects.toThrow('Redis could not be reached within 100 ms.')
@@ -209,6 +213,23 @@ describe('CommandQueue', () => {
 		const other = queue.lane(1)
 		void other.run(async () => 'c', 1_000)
 		expect([other.pending, queue.pending]).toEqual([1, 2])
+	})
+})
+
+describe('an outage', () => {
+	it('is reported once for each kind of error, whatever names and times the texts have', () => {
+		const report = vi.fn()
+		const outage = new Outage(report)
+		for (const text of [
+			'The channel "a" failed after 5 ms.',
+			'The channel "b" failed after 5.25 ms.',
+			'other',
+		])
+			outage.report(new Error(text))
+		expect(report).toHaveBeenCalledTimes(2)
+		outage.over()
+		outage.report(new Error('other'))
+		expect(report).toHaveBeenCalledTimes(3)
 	})
 })
 

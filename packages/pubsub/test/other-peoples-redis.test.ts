@@ -16,7 +16,14 @@ const noServer = redisLacks('control', 'a Redis that refuses writes')
 
 const { redis } = useRedis()
 
-type ClientOptions = Pick<RedisOptions, 'db' | 'autoResendUnfulfilledCommands' | 'enableOfflineQueue'>
+type ClientOptions = Pick<
+	RedisOptions,
+	| 'db'
+	| 'autoResendUnfulfilledCommands'
+	| 'enableAutoPipelining'
+	| 'enableOfflineQueue'
+	| 'maxRetriesPerRequest'
+>
 
 function client(options: ClientOptions = {}): Redis {
 	const made = new Redis({ host: redis().host, port: redis().port, ...options })
@@ -82,6 +89,38 @@ describe('a client that was passed in', () => {
 		const echoed = bus.command((redis) => redis.echo('here'))
 		proxy.cut()
 		expect(await echoed).toBe('here')
+	})
+
+	it('and queues nothing has what it refuses while its socket closes run by the bus', async () => {
+		const quiet = client({ autoResendUnfulfilledCommands: false, enableOfflineQueue: false })
+		await until(() => quiet.status === 'ready')
+		const { bus } = makeBus(quiet)
+		await bus.command((redis) => redis.echo('before'))
+		quiet.stream.destroy()
+		// The socket takes nothing any more, and the client does not know it yet.
+		expect(quiet.status).toBe('ready')
+		const echoed = [1, 2, 3].map((n) => bus.command((redis) => redis.echo(`here ${n}`)))
+		expect(await Promise.all(echoed)).toEqual(['here 1', 'here 2', 'here 3'])
+	})
+
+	it('and would answer nothing after a lost connection is refused with what to set', async () => {
+		const pipelining = { enableAutoPipelining: true, autoResendUnfulfilledCommands: false }
+		for (const more of [{}, { maxRetriesPerRequest: null }, { enableOfflineQueue: false }]) {
+			const stops = client({ ...pipelining, ...more })
+			expect(() => new RedisBus(stops)).toThrow('Set maxRetriesPerRequest: 0 on it too')
+			expect(() => new RedisBus(stops)).toThrow(TypeError)
+		}
+		for (const options of [{ ...pipelining, maxRetriesPerRequest: 0 }, { enableAutoPipelining: true }]) {
+			const goesOn = client(options)
+			await until(() => goesOn.status === 'ready')
+			const { bus } = makeBus(goesOn)
+			for (let round = 0; round < 3; round++) {
+				const echoed = [1, 2, 3].map((n) => bus.command((redis) => redis.echo(`here ${n}`)))
+				await new Promise((resolve) => setImmediate(resolve))
+				goesOn.stream.destroy()
+				expect(await Promise.all(echoed)).toEqual(['here 1', 'here 2', 'here 3'])
+			}
+		}
 	})
 
 	it('carries more than ten buses without a warning, and is left without a listener', async () => {

@@ -7,6 +7,21 @@ export const PARTS = 64
 /** Bytes of a part's digest. */
 const BYTES = 8
 
+/** What a record adds to the digest. It is kept, because taking thousands of records out must not hash them again. */
+export interface Mark {
+	/** The part that the name belongs to. */
+	readonly part: number
+	readonly hash: Uint8Array
+}
+
+export function markOf({ channel, time, by }: PeerRecord): Mark {
+	const [first = 0] = createHash('sha1').update(channel).digest()
+	const hash = createHash('sha1')
+		.update(JSON.stringify([channel, time, by]))
+		.digest()
+	return { part: first % PARTS, hash: hash.subarray(0, BYTES) }
+}
+
 /**
  * What an instance knows, in a form that two instances can compare: a digest of each part of the records, so that only
  * parts which differ need to be sent. Adding and removing a record takes the same time however many there are.
@@ -15,11 +30,8 @@ export class PeerDigest {
 	readonly #parts: Buffer = Buffer.alloc(PARTS * BYTES)
 
 	/** Puts a record in, or takes it out: both are the same operation. */
-	toggle({ channel, time, by }: PeerRecord): void {
-		const hash = createHash('sha1')
-			.update(JSON.stringify([channel, time, by]))
-			.digest()
-		const begin = partOf(channel) * BYTES
+	toggle({ part, hash }: Mark): void {
+		const begin = part * BYTES
 		for (let at = 0; at < BYTES; at++)
 			this.#parts[begin + at] = (this.#parts[begin + at] ?? 0) ^ (hash[at] ?? 0)
 	}
@@ -41,10 +53,4 @@ export class PeerDigest {
 		}
 		return parts
 	}
-}
-
-/** The part that a name belongs to. */
-export function partOf(channel: string): number {
-	const [first = 0] = createHash('sha1').update(channel).digest()
-	return first % PARTS
 }

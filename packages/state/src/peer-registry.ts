@@ -1,7 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { EvInvalidMessageError } from '@evstream/core'
 import { PARTS } from './peer-digest.js'
-import { type PeerMessage, type PeerPage, type PeerRecord, peerMessage, type Stamp } from './peer-messages.js'
+import {
+	type PeerMessage,
+	type PeerPage,
+	type PeerRecord,
+	peerMessage,
+	type RefusedRecord,
+	type Stamp,
+} from './peer-messages.js'
 import { pages } from './peer-pages.js'
 import { PeerRecords } from './peer-records.js'
 import { Recurring } from './recurring.js'
@@ -12,6 +19,10 @@ import { Worker } from './worker.js'
 
 /** An answer waits up to so many ms: another instance may give the same one meanwhile. */
 const LONGEST_DELAY = 200
+/** How much of the id of another instance an error shows. */
+const LONGEST_SHOWN = 64
+/** How many reasons not to take records in are remembered. Further ones are not reported. */
+const MOST_REFUSALS = 100
 
 /**
  * Keeps the set of states the same over a pub/sub alone. Each name has a record of who created or removed it
@@ -30,7 +41,8 @@ export class PeerRegistry implements Registry {
 	readonly #by = randomUUID()
 	readonly #records = new PeerRecords()
 	readonly #delay = new Wait()
-	#time = 0
+	/** Whose records are not taken in, and why: each is reported once, until a message of that instance is right. */
+	readonly #refused = new Set<string>()
 	/** What to send next: parts of what it knows as an answer, or as a reply, and a question. */
 	readonly #answers = new Set<number>()
 	readonly #replies = new Set<number>()
@@ -63,12 +75,12 @@ export class PeerRegistry implements Registry {
 
 	created(name: string, initial: string | undefined): undefined {
 		const value: unknown = initial === undefined ? undefined : JSON.parse(initial)
-		this.#records.set({ channel: name, present: true, initial: value, ...this.#stamp() })
+		this.#records.set({ channel: name, present: true, initial: value, ...this.#stamp(name, true) })
 		this.#say(name)
 	}
 
 	remove(name: string): void {
-		this.#records.set({ channel: name, present: false, ...this.#stamp() })
+		this.#records.set({ channel: name, present: false, ...this.#stamp(name, false) })
 		this.#say(name)
 	}
 
@@ -81,10 +93,15 @@ export class PeerRegistry implements Registry {
 		this.#pubsub.onMessage(() => {})
 	}
 
-	/** Later than everything that was heard of, also if the clock went back. */
-	#stamp(): Stamp {
-		this.#time = Math.max(Date.now(), this.#time + 1)
-		return { time: this.#time, by: this.#by }
+	/**
+	 * Later than what is known of the name, also if the clock went back. It does not follow the clocks of others in other
+	 * names: those with a clock far behind would take in nothing that is made here.
+	 */
+	#stamp(name: string, present: boolean): Stamp {
+		const known = this.#records.get(name)?.time ?? 0
+		// A removal up to the floor is not remembered.
+		const floor = present ? 0 : (this.#records.floor?.time ?? 0)
+		return { time: Math.max(Date.now(), known + 1, floor + 1), by: this.#by }
 	}
 
 	#say(name: string): void {
@@ -106,7 +123,7 @@ export class PeerRegistry implements Registry {
 
 	async #step(): Promise<boolean> {
 		if (this.#askWanted) {
-			await this.#send({ type: 'sync', digest: this.#records.digest() })
+			await this.#send({ type: 'sync', ...this.#position() })
 			this.#askWanted = false
 		} else if (this.#replies.size > 0) await this.#tell(this.#replies, true)
 		else if (this.#answers.size > 0) {
@@ -128,10 +145,16 @@ export class PeerRegistry implements Registry {
 		await this.#send({
 			type: 'states',
 			states: last,
-			digest: this.#records.digest(),
+			...this.#position(),
 			...(reply && { reply }),
 		})
 		for (const part of told) parts.delete(part)
+	}
+
+	/** What others compare with what they know. */
+	#position(): { digest: string; floor?: Stamp } {
+		const { floor } = this.#records
+		return { digest: this.#records.digest(), ...(floor && { floor }) }
 	}
 
 	async #send(message: PeerMessage): Promise<void> {
@@ -140,24 +163,42 @@ export class PeerRegistry implements Registry {
 
 	#receive(given: unknown): void {
 		if (this.#closed) return
-		const message = peerMessage(given)
+		const message = peerMessage(given, (refused) => this.#refuse(refused))
 		if (message === 'malformed') {
 			this.#onError(
 				new EvInvalidMessageError('A message about states came over the pub/sub that is malformed.'),
 			)
 		} else if (message?.type === 'sync') {
+			if (message.floor) this.#records.raiseFloor(message.floor)
 			for (const part of this.#records.differences(message.digest)) this.#answers.add(part)
 			this.#worker.kick()
 		} else if (message?.type === 'states') {
 			for (const record of message.states) this.#apply(record)
+			if (message.floor) this.#records.raiseFloor(message.floor)
 			this.#compare(message)
 		} else if (message) {
-			const stamp = message.time === undefined || message.by === undefined ? this.#stamp() : message
-			const { time, by } = { time: stamp.time ?? this.#time, by: stamp.by ?? this.#by }
+			const { channel } = message
 			const present = message.type === 'create'
+			const now = this.#stamp(channel, present)
+			const { time = now.time, by = now.by } = message
 			const initial = message.type === 'create' ? message.initial : undefined
-			this.#apply({ channel: message.channel, present, time, by, ...(present && { initial }) })
+			this.#apply({ channel, present, time, by, ...(present && { initial }) })
+			for (const reason of ['ahead', 'malformed'] as const) this.#refused.delete(refusal({ reason, by }))
 		}
+	}
+
+	#refuse(refused: RefusedRecord): void {
+		const key = refusal(refused)
+		if (this.#refused.has(key) || this.#refused.size >= MOST_REFUSALS) return
+		this.#refused.add(key)
+		const what = `A record of the instance "${refused.by.slice(0, LONGEST_SHOWN)}" about a state`
+		this.#onError(
+			new EvInvalidMessageError(
+				refused.reason === 'ahead'
+					? `${what} is more than a day ahead of the clock here, and is not taken in. Compare the clocks.`
+					: `${what} came over the pub/sub that is malformed.`,
+			),
+		)
 	}
 
 	/** Another instance told all that it knows of some parts. */
@@ -172,7 +213,6 @@ export class PeerRegistry implements Registry {
 	}
 
 	#apply(record: PeerRecord): void {
-		this.#time = Math.max(this.#time, record.time)
 		if (!this.#records.isNews(record)) return
 		this.#records.set(record)
 		if (!record.present) this.#local.drop(record.channel)
@@ -180,4 +220,8 @@ export class PeerRegistry implements Registry {
 			this.#local.follow(record.channel, JSON.stringify(record.initial))
 		}
 	}
+}
+
+function refusal({ reason, by }: RefusedRecord): string {
+	return `${reason} ${by.slice(0, LONGEST_SHOWN)}`
 }

@@ -1,6 +1,6 @@
 import type { Incarnation, StateStore } from '@evstream/core'
 import type { ListedState } from './listed-state.js'
-import { outageOf } from './outage.js'
+import type { Outage } from './outage.js'
 import { Worker } from './worker.js'
 
 interface Removal {
@@ -18,6 +18,7 @@ interface Removal {
 export class Removals {
 	readonly #store: StateStore
 	readonly #removed: (name: string) => void
+	readonly #outage: Outage
 	readonly #onError: (error: unknown) => void
 	readonly #worker: Worker
 	/** The first one is on its way. */
@@ -25,8 +26,14 @@ export class Removals {
 	#closed = false
 
 	/** @param removed - Called with each name once the store confirmed its removal. */
-	constructor(store: StateStore, removed: (name: string) => void, onError: (error: unknown) => void) {
+	constructor(
+		store: StateStore,
+		outage: Outage,
+		removed: (name: string) => void,
+		onError: (error: unknown) => void,
+	) {
 		this.#store = store
+		this.#outage = outage
 		this.#removed = removed
 		this.#onError = onError
 		this.#worker = new Worker(() => this.#step(), onError)
@@ -63,7 +70,7 @@ export class Removals {
 		if (removal === undefined) return false
 		try {
 			await this.#remove(removal)
-			outageOf(this.#store).over()
+			this.#outage.over()
 		} catch (error) {
 			this.#waiting.shift()
 			if (this.#closed) this.#onError(error)

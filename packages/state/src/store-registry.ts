@@ -1,6 +1,6 @@
 import type { EvStateAdapter, ListChange, StateStore, Unwatch } from '@evstream/core'
 import { ListedState, type ListedStateOwner } from './listed-state.js'
-import { outageOf } from './outage.js'
+import { type Outage, outageOf } from './outage.js'
 import { Recurring } from './recurring.js'
 import type { LocalStates, Registry } from './registry.js'
 import { Removals } from './removals.js'
@@ -20,6 +20,7 @@ const REMEMBERED = 1000
 export class StoreRegistry implements Registry, ListedStateOwner {
 	readonly #store: StateStore
 	readonly #local: LocalStates
+	readonly #outage: Outage
 	readonly #onError: (error: unknown) => void
 	readonly #worker: Worker
 	readonly #removals: Removals
@@ -50,9 +51,16 @@ export class StoreRegistry implements Registry, ListedStateOwner {
 	) {
 		this.#store = store
 		this.#local = local
-		this.#onError = (error) => outageOf(store).report(error, receiver, onError)
+		this.#outage = outageOf(store)
+		this.#onError = (error) => this.#outage.report(error, receiver, onError)
 		this.#worker = new Worker(() => this.#step(), this.#onError)
-		this.#removals = new Removals(store, (name) => this.#changed(name), this.#onError)
+		const removals = outageOf(store)
+		this.#removals = new Removals(
+			store,
+			removals,
+			(name) => this.#changed(name),
+			(error) => removals.report(error, receiver, onError),
+		)
 		this.#checks = new Recurring(checkInterval, () => this.#check())
 		this.changed()
 	}
@@ -129,7 +137,7 @@ export class StoreRegistry implements Registry, ListedStateOwner {
 		if (this.#listWanted) await this.#readList()
 		else if (name !== undefined) await this.#lookAt(name)
 		else return false
-		outageOf(this.#store).over()
+		this.#outage.over()
 		return true
 	}
 

@@ -2,6 +2,7 @@ import { MemoryStateStore } from '@evstream/core'
 import { until } from '@evstream/testkit'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { EvState, EvStateManager } from '../src/index.js'
+import { outageOf, shareOutage } from '../src/outage.js'
 import { FakeManager } from './support.js'
 import { UnreliableStore } from './unreliable-store.js'
 
@@ -54,5 +55,45 @@ describe('an outage of the store', () => {
 		const begun = performance.now()
 		await until(() => performance.now() - begun > 100)
 		for (const onError of told) expect(onError).toHaveBeenCalledTimes(1)
+	})
+
+	it('is told once whatever state, time or key the text names, and each other kind once too', () => {
+		const outage = outageOf(new MemoryStateStore())
+		const report = vi.fn()
+		const texts = [
+			'The store did not take a change of the state "a" within 100 ms.',
+			'The store did not take a change of the state "b"c" within 99.5 ms.',
+			'Unexpected reply for key {evstream}:state:a: it is no state.',
+			'Unexpected reply for key {evstream}:state:b: it is no state.',
+		]
+		for (const text of texts) outage.report(new Error(text), 'receiver', report)
+		outage.report(Object.assign(new Error(texts[0]), { code: 'EV_UNAVAILABLE' }), 'receiver', report)
+		expect(report).toHaveBeenCalledTimes(3)
+	})
+
+	it('is not over for those that still fail when one of them is answered', () => {
+		vi.useFakeTimers()
+		onTestFinished(() => void vi.useRealTimers())
+		const store = new MemoryStateStore()
+		const view = new MemoryStateStore()
+		shareOutage(view, store)
+		const [one, two] = [outageOf(store), outageOf(view)]
+		const report = vi.fn()
+		const fail = (outage: typeof one): void => outage.report(new Error('away'), 'receiver', report)
+		fail(one)
+		fail(two)
+		one.over()
+		fail(two)
+		fail(one)
+		expect(report).toHaveBeenCalledTimes(1)
+		one.over()
+		two.over()
+		fail(one)
+		expect(report).toHaveBeenCalledTimes(2)
+		// One that failed last and was closed does not prolong the outage for ever.
+		vi.advanceTimersByTime(60_000)
+		two.over()
+		fail(two)
+		expect(report).toHaveBeenCalledTimes(3)
 	})
 })

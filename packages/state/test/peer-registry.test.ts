@@ -160,6 +160,38 @@ describe('a registry over a pub/sub', () => {
 	})
 })
 
+describe('a record of a clock more than a day ahead', () => {
+	const wrong = (by: string) => ({ time: Date.now() + 90_000_000, by })
+
+	it('is left out, and what comes with it counts', () => {
+		const { receive, local } = setUp()
+		const states = [
+			{ channel: 'bad', present: true, initial: 1, ...wrong('w') },
+			{ channel: 'good', present: true, initial: 2, ...after(1) },
+		]
+		receive({ type: 'states', states })
+		expect(local.follow.mock.calls).toEqual([['good', '2']])
+	})
+
+	it('is reported once for each instance, until a message of that instance is right', () => {
+		const { receive, onError } = setUp()
+		for (let n = 0; n < 5; n++) {
+			const states = ['v', 'w'].map((by) => ({ channel: `s${n}`, present: true, initial: 1, ...wrong(by) }))
+			receive({ type: 'states', states: [...states, { channel: 'old', present: true, ...after(n, 'w') }] })
+			receive({ type: 'create', channel: 'c', initial: 1, ...wrong('w') })
+		}
+		expect(onError.mock.calls.map(([error]) => String(error))).toEqual(
+			['v', 'w'].map((by) => expect.stringMatching(`"${by}" about a state is more than a day ahead`)),
+		)
+		receive({ type: 'create', channel: 'd', initial: 1, ...after(1, 'w') })
+		receive({ type: 'create', channel: 'c', initial: 1, ...wrong('w') })
+		receive({ type: 'create', channel: 'c', initial: 1, ...wrong('v') })
+		expect(onError).toHaveBeenCalledTimes(3)
+		for (let n = 0; n < 1_000; n++) receive({ type: 'remove', channel: 'c', ...wrong(`i${n}`) })
+		expect(onError).toHaveBeenCalledTimes(101)
+	})
+})
+
 describe('a closed registry over a pub/sub', () => {
 	it('hears, asks and answers nothing, and has let go of the pub/sub', async () => {
 		const { registry, receive, restore, hasRestored, isHandler, news, local, onError } = setUp({
