@@ -184,7 +184,7 @@ export class SharedValue<T> implements Engine<T> {
 	async #takeOff(): Promise<void> {
 		await new Promise<void>((resolve) => process.nextTick(resolve))
 		const slices = new Slices()
-		for (let slice = 1; !this.#pending.prepare() && slice < MOST_SLICES; slice++) await slices.next()
+		for (let slice = 0; slice < MOST_SLICES && !this.#pending.prepare(); slice++) await slices.next()
 		if (this.#committed && this.#pending.any) this.#pending.takeOff(this.#committed)
 	}
 
