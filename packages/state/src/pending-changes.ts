@@ -174,15 +174,14 @@ export class PendingChanges<T> {
 
 	/** Another instance was faster than the flight. */
 	refused(): void {
-		this.postponed()
+		this.obstacle = this.#conflict()
+		this.unite()
 	}
 
-	/** It is the turn of another instance. */
+	/** It is the turn of another instance. A flight in doubt stays: what may take effect must not be applied twice. */
 	postponed(): void {
-		this.obstacle = new EvConflictError(
-			`Other instances changed the state "${this.#name}" faster than this one. Change it less often, or raise deadline.`,
-		)
-		this.unite()
+		this.obstacle = this.#conflict()
+		if (!this.#flight?.inDoubt) this.unite()
 	}
 
 	/** Nothing is on its way any more: all that still waits is applied again. */
@@ -259,6 +258,12 @@ export class PendingChanges<T> {
 		if (this.#flight === undefined || this.#flight.fold.changes.every((change) => change.settled))
 			this.unite()
 		for (const error of errors) this.#settings.onError(error)
+	}
+
+	#conflict(): EvConflictError {
+		return new EvConflictError(
+			`Other instances changed the state "${this.#name}" faster than this one. Change it less often, or raise deadline.`,
+		)
 	}
 
 	/** @param sent - The change is on its way. */
