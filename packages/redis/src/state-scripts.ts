@@ -31,7 +31,7 @@ export function spoiltKey(message: string): string | undefined {
 	return MARK.exec(message)?.[1]
 }
 
-/** Reads the key with this number. */
+/** Reads a key beside the state, by its number. */
 const READ = `
 local function read(command, at, ...)
 	local reply = redis.pcall(command, KEYS[at], ...)
@@ -112,7 +112,7 @@ export const CREATE_STATE: Script = {
 	name: 'evstreamCreateState',
 	keys: 4,
 	lua: `${NOW}${READ}${WRITE}${TOMBSTONE}${LIST}
-local found = read('HMGET', 1, ${FIELDS})
+local found = redis.call('HMGET', KEYS[1], ${FIELDS})
 local removed = tombstone(2)
 local before = ARGV[7] == '1' and list_stamp(3, 4)
 local late = math.abs(now() - tonumber(ARGV[5])) > tonumber(ARGV[6])
@@ -145,7 +145,7 @@ export const COMMIT_STATE: Script = {
 	name: 'evstreamCommitState',
 	keys: 3,
 	lua: `${NOW}${READ}${WRITE}
-local found = read('HMGET', 1, ${FIELDS}, 't', 'u')
+local found = redis.call('HMGET', KEYS[1], ${FIELDS}, 't', 'u')
 local writer, number = ARGV[3], tonumber(ARGV[4])
 local done = tonumber(read('GET', 2) or '') or 0
 if done >= number then return {done == number and 1 or 0, found[1], found[2], found[3], found[4]} end
@@ -185,7 +185,7 @@ export const RESTORE_STATE: Script = {
 	name: 'evstreamRestoreState',
 	keys: 5,
 	lua: `${NOW}${READ}${WRITE}${TOMBSTONE}${LIST}
-local found = read('HMGET', 1, ${FIELDS})
+local found = redis.call('HMGET', KEYS[1], ${FIELDS})
 local version, born, removed = tombstone(2)
 local before = ARGV[9] and list_stamp(3, 5)
 local given = tonumber(ARGV[1])
