@@ -52,7 +52,7 @@ export class MemoryStateStore implements StateStore {
 			removed: state === undefined && removed !== undefined,
 			spoilt: false,
 			next: (removed?.version ?? 0) + 1,
-			seen: '',
+			seen: state?.born ?? '',
 		}
 	}
 
@@ -64,7 +64,9 @@ export class MemoryStateStore implements StateStore {
 	/** {@inheritDoc StateStore.create} */
 	create(name: string, initial: string, place: StatePlace, listed: boolean): StoredState | undefined {
 		const state = this.#states.get(name) ?? this.#create(name, initial, place.next)
-		if (state && listed) this.#enlist({ name, initial })
+		// The one that was seen; or, if none was, one that was created before the next removal, which raises the version.
+		const meant = place.seen === '' ? state?.born.endsWith(`.${place.next}`) : state?.born === place.seen
+		if (listed && meant) this.#enlist({ name, initial })
 		return state
 	}
 
@@ -146,7 +148,7 @@ export class MemoryStateStore implements StateStore {
 	#create(name: string, value: string, version: number): StoredState | undefined {
 		if ((this.#removed.get(name)?.version ?? 0) >= version) return undefined
 		this.#removed.delete(name)
-		const stamp = `${this.#id}.${++this.#created}`
+		const stamp = `${this.#id}.${++this.#created}.${version}`
 		return this.#write(name, { version, stamp, born: stamp, value })
 	}
 

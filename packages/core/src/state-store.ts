@@ -152,7 +152,8 @@ export interface StateStore {
 	read(name: string): Awaitable<StoredState | undefined>
 	/**
 	 * Creates a state as version 1, or above the version it was removed at, if there is none and none was removed
-	 * since `place` was looked at. With `listed` the name is put on the list too, also if the state exists.
+	 * since `place` was looked at. With `listed` the name is put on the list too, also if the state exists,
+	 * unless it is an incarnation that was created after a removal since.
 	 *
 	 * @param initial - The value, as JSON.
 	 * @param place - From {@link look}. Every repetition takes the first one: what somebody else removed meanwhile

@@ -79,7 +79,7 @@ export class RedisStateStore implements StateStore {
 			removed: state === undefined && Number(removed) === 1,
 			spoilt: state === 'spoilt',
 			next: Number(tombstone) + 1,
-			seen: String(seen),
+			seen: state && state !== 'spoilt' ? `${seen} ${state.born}` : String(seen),
 		}
 	}
 
@@ -98,6 +98,7 @@ export class RedisStateStore implements StateStore {
 		listed: boolean,
 	): Promise<StoredState | undefined> {
 		const names = this.#names
+		const [seen = '', born = ''] = place.seen.split(' ', 2)
 		const create = (at: string): Promise<unknown[]> =>
 			this.#run(
 				name,
@@ -105,18 +106,19 @@ export class RedisStateStore implements StateStore {
 				[names.state(name), names.tombstone(name), names.list, names.listChange],
 				[
 					initial,
-					`create.${randomUUID()}`,
+					`create.${place.next}.${randomUUID()}`,
 					names.published(names.stateChannel(name)),
 					place.next,
 					at,
 					LOOK_EXPIRY,
 					listed ? 1 : 0,
 					...this.#listed(name),
+					born,
 				],
 			)
-		let [done, ...fields] = await create(place.seen)
+		let [done, ...fields] = await create(seen)
 		// An hour of retries. What was seen first still decides; only the time is another one.
-		if (done === -1) [done, ...fields] = await create((await this.look(name)).seen)
+		if (Number(done) === -1) [done, ...fields] = await create(seenAt(await this.look(name)))
 		return this.#decided(name, done, fields)
 	}
 
@@ -128,6 +130,7 @@ export class RedisStateStore implements StateStore {
 		{ within, remember = 0, turn = 0 }: CommitOptions = {},
 	): Promise<CommitResult> {
 		const names = this.#names
+		let starts = 0
 		const [outcome, ...fields] = await this.#run(
 			name,
 			COMMIT_STATE,
@@ -144,9 +147,15 @@ export class RedisStateStore implements StateStore {
 				LONGEST_TURN,
 			],
 			within,
+			() => starts++,
 		)
 		// A client that was passed in may have `stringNumbers`.
 		const committed = Number(outcome)
+		if (committed < 0 && starts > 1) {
+			throw new EvUnavailableError(
+				`The state "${name}" takes no change at the moment. The connection was lost when this one was sent: it may have been committed, or still be.`,
+			)
+		}
 		if (committed === -1) {
 			throw unsent(
 				`The state "${name}" was lost and put back: it takes no changes until every instance had time to put back a newer one.`,
@@ -167,8 +176,8 @@ export class RedisStateStore implements StateStore {
 	): Promise<StoredState | undefined> {
 		const names = this.#names
 		const place = await this.look(name)
-		const stored = place.state && place.state.version >= state.version
-		if (stored && (listed === undefined || place.listed !== undefined)) return place.state
+		const stored = place.state && place.state.version >= state.version ? place.state : undefined
+		if (stored && (listed === undefined || place.listed !== undefined)) return stored
 		const [done, ...fields] = await this.#run(
 			name,
 			RESTORE_STATE,
@@ -180,9 +189,11 @@ export class RedisStateStore implements StateStore {
 				state.born,
 				names.published(names.stateChannel(name)),
 				SETTLING_MS,
-				place.seen,
+				seenAt(place),
 				LOOK_EXPIRY,
-				...(listed ? [listed.name, listed.initial, ...this.#listed(name).slice(1)] : []),
+				...(listed
+					? [listed.name, listed.initial, ...this.#listed(name).slice(1), (stored ?? state).born]
+					: []),
 			],
 		)
 		return this.#decided(name, done, fields)
@@ -268,8 +279,9 @@ export class RedisStateStore implements StateStore {
 		keys: readonly string[],
 		args: readonly (string | number)[],
 		within?: number,
+		onStart?: () => void,
 	): Promise<unknown[]> {
-		return items(await this.#commands.script(name, script, keys, args, within))
+		return items(await this.#commands.script(name, script, keys, args, within, onStart))
 	}
 
 	/** The answer of a script that creates or puts back. */
@@ -282,9 +294,14 @@ export class RedisStateStore implements StateStore {
 
 	#state(name: string, reply: unknown): StoredState | undefined {
 		const state = soundState(items(reply))
-		if (state === 'spoilt') throw malformed(name)
+		if (state === 'spoilt') throw malformed(`of the state "${name}"`)
 		return state
 	}
+}
+
+/** The time at which a name was looked at, without what was seen there. */
+function seenAt({ seen }: StatePlace): string {
+	return seen.split(' ', 1)[0] ?? ''
 }
 
 function soundState([version, stamp, value, born]: unknown[]): StoredState | 'spoilt' | undefined {

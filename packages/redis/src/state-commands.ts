@@ -2,7 +2,7 @@ import { EvClosedError, EvUnavailableError, type Unwatch } from '@evstream/core'
 import type { RedisBus, RedisCommands } from '@evstream/pubsub'
 import { outsideContext } from './context.js'
 import { defineScripts, runScript, type Script } from './script.js'
-import { STATE_SCRIPTS } from './state-scripts.js'
+import { STATE_SCRIPTS, spoiltKey } from './state-scripts.js'
 
 /** The most commands that may be without an answer at a time: every state of a process checks its value after an outage. */
 const PENDING = 100_000
@@ -27,15 +27,23 @@ export class StateCommands {
 		this.#closed = true
 	}
 
-	/** @param name - Of the state, for errors. */
+	/**
+	 * @param name - Of the state, for errors.
+	 * @param onStart - Called each time it is sent: also again, after a connection was lost with the answer.
+	 */
 	script(
 		name: string,
 		script: Script,
 		keys: readonly string[],
 		args: readonly (string | number)[],
 		within?: number,
+		onStart: () => void = () => {},
 	): Promise<unknown> {
-		return this.run(name, (client) => runScript(client, script, keys, args), within)
+		const run = (client: RedisBus['client']): Promise<unknown> => {
+			onStart()
+			return runScript(client, script, keys, args)
+		}
+		return this.run(name, run, within)
 	}
 
 	async run<T>(
@@ -58,7 +66,9 @@ export class StateCommands {
 		} catch (cause) {
 			if (isClosed(cause)) throw closed()
 			const reason = cause instanceof Error ? cause.message : String(cause)
-			if (reason.startsWith('WRONGTYPE')) throw malformed(name, cause)
+			if (reason.startsWith('WRONGTYPE')) throw malformed(`of the state "${name}"`, cause)
+			const key = spoiltKey(reason)
+			if (key !== undefined) throw malformed(`"${key}"`, cause)
 			const message = `Redis did not take a command: ${reason}`
 			throw sent ? new EvUnavailableError(message, { cause }) : unsent(message, cause)
 		}
@@ -73,10 +83,14 @@ export class StateCommands {
 	}
 }
 
-/** The key of a state holds something else. */
-export function malformed(name: string, cause?: unknown): EvUnavailableError {
+/**
+ * A key holds something else.
+ *
+ * @param which - Names it.
+ */
+export function malformed(which: string, cause?: unknown): EvUnavailableError {
 	return new EvUnavailableError(
-		`The Redis key of the state "${name}" holds something else. Remove it, or use another namespace.`,
+		`The Redis key ${which} holds something else. Remove it, or use another namespace.`,
 		{ cause },
 	)
 }

@@ -5,8 +5,11 @@ import type { Script } from './script.js'
  * time later, as a late copy, and then does nothing: it carries the version and the stamp, the incarnation, or the
  * tombstone and the time that it was decided on.
  *
- * Values and names are opaque here: they are stored and published as they came. A `PUBLISH` that an ACL forbids
- * must not leave a script half done, hence `pcall`.
+ * Redis keeps what a script wrote before a command of it failed: a key of another type, a command that an ACL forbids.
+ * So each script reads every key before its first write, and orders its writes so that a repetition completes them. A
+ * `PUBLISH` that an ACL forbids must not leave a script half done, hence `pcall`.
+ *
+ * Values and names are opaque here: they are stored and published as they came.
  */
 
 /** The fields of a state: version, stamp, value, incarnation. One of an earlier release has no incarnation. */
@@ -20,19 +23,42 @@ local function now()
 end
 `
 
+/** How a script says which key holds something of another type: Redis itself does not name it. */
+const MARK = /EVKEY <(.+)>/s
+
+/** The key that made a script fail because it holds something of another type; `undefined` if none did. */
+export function spoiltKey(message: string): string | undefined {
+	return MARK.exec(message)?.[1]
+}
+
+/** Reads a key beside the state, by its number. */
+const READ = `
+local function read(command, at, ...)
+	local reply = redis.pcall(command, KEYS[at], ...)
+	if type(reply) == 'table' and reply.err then
+		if string.find(reply.err, 'WRONGTYPE', 1, true) then error('EVKEY <' .. KEYS[at] .. '>', 0) end
+		return redis.call(command, KEYS[at], ...)
+	end
+	return reply
+end
+`
+
 /** Writes a version of a state and tells everybody. */
 const WRITE = `
+local function publish(channel, version, stamp, value, born)
+	redis.pcall('PUBLISH', channel, version .. ' ' .. stamp .. ' ' .. born .. ' ' .. value)
+end
 local function write(key, channel, version, stamp, value, born)
 	redis.call('HSET', key, 'v', version, 's', stamp, 'd', value, 'b', born)
-	redis.pcall('PUBLISH', channel, version .. ' ' .. stamp .. ' ' .. born .. ' ' .. value)
+	publish(channel, version, stamp, value, born)
 	return {version, stamp, value, born}
 end
 `
 
 /** A tombstone is `<version> <incarnation>`; one of an earlier release has the version alone. */
 const TOMBSTONE = `
-local function tombstone(key)
-	local text = redis.call('GET', key) or ''
+local function tombstone(at)
+	local text = read('GET', at) or ''
 	return tonumber(string.match(text, '^%d+')) or 0, string.match(text, ' (.+)$') or '-', text ~= ''
 end
 `
@@ -43,15 +69,14 @@ end
  */
 const LIST = `
 local function list_stamp(list, change)
-	return (redis.call('GET', change) or '') .. ':' .. redis.call('HLEN', list)
+	return (read('GET', change) or '') .. ':' .. read('HLEN', list)
 end
 local function list_changed(list, change, channel, name, before, stamp)
-	redis.call('SET', change, stamp)
+	redis.call('SET', KEYS[change], stamp)
 	redis.pcall('PUBLISH', channel, before .. ' ' .. list_stamp(list, change) .. ' ' .. name)
 end
-local function enlist(list, change, channel, name, initial, stamp)
-	local before = list_stamp(list, change)
-	if redis.call('HSETNX', list, name, initial) == 1 then
+local function enlist(list, change, channel, name, initial, before, stamp)
+	if redis.call('HSETNX', KEYS[list], name, initial) == 1 then
 		list_changed(list, change, channel, name, before, stamp)
 	end
 end
@@ -64,34 +89,45 @@ end
 export const LOOK_AT_STATE: Script = {
 	name: 'evstreamLookAtState',
 	keys: 3,
-	lua: `${NOW}${TOMBSTONE}
+	lua: `${NOW}${READ}${TOMBSTONE}
 local found = redis.pcall('HMGET', KEYS[1], ${FIELDS})
 if found.err and not string.find(found.err, 'WRONGTYPE', 1, true) then return found end
-local version, _, removed = tombstone(KEYS[2])
+local version, _, removed = tombstone(2)
 return {
 	found.err and 1 or 0, string.format('%.0f', version), removed and 1 or 0, string.format('%.0f', now()),
-	redis.call('HGET', KEYS[3], ARGV[1]), found[1], found[2], found[3], found[4]
+	read('HGET', 3, ARGV[1]), found[1], found[2], found[3], found[4]
 }`,
 }
 
 /**
  * Keys: state, tombstone, list, change of the list. Arguments: initial value, stamp, channel, the version
  * that it gets, when it was looked at, how old that may be in ms, 1 if it is listed, name, the list's channel,
- * stamp of the change. Gives 1 and the four fields; 0 if the state was removed since it was looked at; -1 if that
- * is too long ago.
+ * stamp of the change, the incarnation that was seen or nothing. Gives 1 and the four fields; 0 if the state was
+ * removed since it was looked at; -1 if that is too long ago.
+ *
+ * A state that exists is listed if it is the one that was seen; if none was, it must have been created at the same
+ * time, and so with the same version: each removal raises that. The stamp `create.<version>.…` tells it.
  */
 export const CREATE_STATE: Script = {
 	name: 'evstreamCreateState',
 	keys: 4,
-	lua: `${NOW}${WRITE}${TOMBSTONE}${LIST}
+	lua: `${NOW}${READ}${WRITE}${TOMBSTONE}${LIST}
 local found = redis.call('HMGET', KEYS[1], ${FIELDS})
+local removed = tombstone(2)
+local before = ARGV[7] == '1' and list_stamp(3, 4)
+local late = math.abs(now() - tonumber(ARGV[5])) > tonumber(ARGV[6])
+local meant = true
 if not found[1] then
-	if math.abs(now() - tonumber(ARGV[5])) > tonumber(ARGV[6]) then return {-1} end
-	if tombstone(KEYS[2]) >= tonumber(ARGV[4]) then return {0} end
+	if late then return {-1} end
+	if removed >= tonumber(ARGV[4]) then return {0} end
 	found = write(KEYS[1], ARGV[3], ARGV[4], ARGV[2], ARGV[1], ARGV[2])
 	redis.call('DEL', KEYS[2])
+elseif ARGV[11] ~= '' then
+	meant = (found[4] or '-') == ARGV[11]
+else
+	meant = not late and string.match(found[4] or '', '^create%.(%d+)%.') == ARGV[4]
 end
-if ARGV[7] == '1' then enlist(KEYS[3], KEYS[4], ARGV[9], ARGV[8], ARGV[1], ARGV[10]) end
+if before and meant then enlist(3, 4, ARGV[9], ARGV[8], ARGV[1], before, ARGV[10]) end
 return {1, found[1], found[2], found[3], found[4]}`,
 }
 
@@ -101,15 +137,17 @@ return {1, found[1], found[2], found[3], found[4]}`,
  * turn in ms. Gives 1 and the new version if it wrote; -1 if the state was put back a moment ago; -2 and the time
  * left if it is another writer's turn; else 1 (it had written before) or 0, and the four fields.
  *
+ * An operation is remembered only together with its value: if the value cannot be written, the memory is what it was.
+ *
  * The turn is kept in the state's fields `t` (writer) and `u` (until when), so that one read tells of it.
  */
 export const COMMIT_STATE: Script = {
 	name: 'evstreamCommitState',
 	keys: 3,
-	lua: `${NOW}${WRITE}
+	lua: `${NOW}${READ}${WRITE}
 local found = redis.call('HMGET', KEYS[1], ${FIELDS}, 't', 'u')
 local writer, number = ARGV[3], tonumber(ARGV[4])
-local done = tonumber(redis.call('GET', KEYS[2])) or 0
+local done = tonumber(read('GET', 2) or '') or 0
 if done >= number then return {done == number and 1 or 0, found[1], found[2], found[3], found[4]} end
 local left = 0
 if found[5] then
@@ -125,33 +163,42 @@ end
 if redis.call('EXISTS', KEYS[3]) == 1 then return {-1} end
 if left > 0 and found[5] ~= writer then return {-2, left} end
 local version = string.format('%.0f', tonumber(found[1]) + 1)
+local stamp, born = writer .. '.' .. ARGV[4], found[4] or '-'
 redis.call('SET', KEYS[2], ARGV[4], 'EX', ARGV[6])
-if found[5] then redis.call('HDEL', KEYS[1], 't', 'u') end
-write(KEYS[1], ARGV[7], version, writer .. '.' .. ARGV[4], ARGV[5], found[4] or '-')
+local written = redis.pcall('HSET', KEYS[1], 'v', version, 's', stamp, 'd', ARGV[5], 'b', born)
+if type(written) == 'table' and written.err then
+	redis.call('SET', KEYS[2], string.format('%.0f', done), 'EX', ARGV[6])
+	return written
+end
+if found[5] then redis.pcall('HDEL', KEYS[1], 't', 'u') end
+publish(ARGV[7], version, stamp, ARGV[5], born)
 return {1, version}`,
 }
 
 /**
  * Keys: state, tombstone, list, settling, change of the list. Arguments: version, stamp, value, incarnation,
  * channel, how long to settle in ms, when this was decided, how old that may be in ms, and either nothing more or
- * name, initial value, the list's channel, stamp of the change. Gives 1 and the four fields; 0 if the state was
- * removed; -1 if it was decided too long ago.
+ * name, initial value, the list's channel, stamp of the change, the incarnation that is listed if the state exists.
+ * Gives 1 and the four fields; 0 if the state was removed; -1 if it was decided too long ago.
  */
 export const RESTORE_STATE: Script = {
 	name: 'evstreamRestoreState',
 	keys: 5,
-	lua: `${NOW}${WRITE}${TOMBSTONE}${LIST}
+	lua: `${NOW}${READ}${WRITE}${TOMBSTONE}${LIST}
 local found = redis.call('HMGET', KEYS[1], ${FIELDS})
+local version, born, removed = tombstone(2)
+local before = ARGV[9] and list_stamp(3, 5)
 local given = tonumber(ARGV[1])
+local meant = found[1] and (found[4] or '-') == ARGV[13]
 if not found[1] or (tonumber(found[1]) or 0) < given then
 	if math.abs(now() - tonumber(ARGV[7])) > tonumber(ARGV[8]) then return {-1} end
-	local version, born, removed = tombstone(KEYS[2])
 	if not found[1] and removed and (version >= given or born == ARGV[4]) then return {0} end
 	redis.call('SET', KEYS[4], '1', 'PX', ARGV[6])
 	found = write(KEYS[1], ARGV[5], ARGV[1], ARGV[2], ARGV[3], ARGV[4])
 	redis.call('DEL', KEYS[2])
+	meant = true
 end
-if ARGV[9] then enlist(KEYS[3], KEYS[5], ARGV[11], ARGV[9], ARGV[10], ARGV[12]) end
+if before and meant then enlist(3, 5, ARGV[11], ARGV[9], ARGV[10], before, ARGV[12]) end
 return {1, found[1], found[2], found[3], found[4]}`,
 }
 
@@ -160,25 +207,29 @@ return {1, found[1], found[2], found[3], found[4]}`,
  * of the tombstone in seconds, channel, the list's channel, stamp of the change. Gives 1; 0 if the state is another
  * incarnation.
  *
- * A full Redis takes `DEL`, and after a first write it takes the other writes of a script too.
+ * A full Redis takes `HDEL`, and after a first write it takes the other writes of a script too: so the turn goes
+ * first. A tombstone beside a state means nothing, so it comes before the state goes.
  */
 export const REMOVE_STATE: Script = {
 	name: 'evstreamRemoveState',
 	keys: 4,
-	lua: `${TOMBSTONE}${LIST}
+	lua: `${READ}${TOMBSTONE}${LIST}
 local found = redis.pcall('HMGET', KEYS[1], 'v', 'b')
 if found.err and not string.find(found.err, 'WRONGTYPE', 1, true) then return found end
 local stored = not found.err and string.match(found[1] or '', '^[1-9]%d*$')
 if stored and (found[2] or '-') ~= ARGV[2] then return 0 end
-redis.call('DEL', KEYS[1])
+local removed = tombstone(2)
+local before = list_stamp(3, 4)
+local turn = redis.pcall('HDEL', KEYS[1], 't', 'u')
+if type(turn) == 'table' and turn.err and not found.err then return turn end
 local version = math.max(tonumber(ARGV[3]), tonumber(stored or '0'))
-if version > tombstone(KEYS[2]) then
+if version > removed then
 	redis.call('SET', KEYS[2], string.format('%.0f', version) .. ' ' .. ARGV[2], 'EX', ARGV[4])
 end
-local before = list_stamp(KEYS[3], KEYS[4])
+redis.call('DEL', KEYS[1])
 local listed = redis.call('HDEL', KEYS[3], ARGV[1])
 redis.pcall('PUBLISH', ARGV[5], 'gone')
-if listed == 1 then list_changed(KEYS[3], KEYS[4], ARGV[6], ARGV[1], before, ARGV[7]) end
+if listed == 1 then list_changed(3, 4, ARGV[6], ARGV[1], before, ARGV[7]) end
 return 1`,
 }
 
@@ -189,8 +240,8 @@ return 1`,
 export const LIST_STATES: Script = {
 	name: 'evstreamListStates',
 	keys: 2,
-	lua: `${LIST}
-local stamp = list_stamp(KEYS[1], KEYS[2])
+	lua: `${READ}${LIST}
+local stamp = list_stamp(1, 2)
 if stamp == ARGV[1] then return false end
 return {stamp, redis.call('HGETALL', KEYS[1])}`,
 }

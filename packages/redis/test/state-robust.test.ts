@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { RedisBus, type RedisSource } from '@evstream/pubsub'
-import { startRedis, startTcpProxy, type TestRedis, until } from '@evstream/testkit'
+import { redisLacks, startRedis, startTcpProxy, type TestRedis, until } from '@evstream/testkit'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { RedisNames } from '../src/keys.js'
 import { RedisStateStore } from '../src/redis-state-store.js'
 import { Instance, Opened } from './instance.js'
 
+const noAcl = redisLacks('control', 'the documented ACL')
 let redis: TestRedis
 let direct: Redis
 const opened = new Opened()
@@ -66,6 +67,72 @@ describe('a key that holds something else', () => {
 		await store.remove('n', { born: '', version: place.next })
 		expect(await direct.exists(names.state('n'))).toBe(0)
 		expect((await store.create('n', '1', await store.look('n'), true))?.version).toBe(2)
+	})
+})
+
+describe('a key beside the state that holds something else', () => {
+	it.each(['tombstone', 'list', 'listChange'] as const)(
+		'(the %s) is named, and leaves a state that is removed whole',
+		async (which) => {
+			const { store, names } = open()
+			const state = await store.create('n', '1', await store.look('n'), true)
+			if (!state) throw new Error('no state')
+			const key = which === 'tombstone' ? names.tombstone('n') : names[which]
+			const list = await direct.hgetall(names.list)
+			await direct.del(key)
+			await direct.lpush(key, 'foreign')
+			await expect(store.remove('n', state)).rejects.toThrow(`key "${key}" holds something else`)
+			expect(await store.read('n')).toEqual(state)
+			if (which !== 'list') expect(await direct.hgetall(names.list)).toEqual(list)
+			await direct.del(key)
+			await store.remove('n', state)
+			expect(await store.read('n')).toBeUndefined()
+			expect((await store.look('n')).removed).toBe(true)
+		},
+	)
+})
+
+describe('a user who may not write a value any more', () => {
+	it.skipIf(noAcl)('loses no change: it is not remembered, and is repeated once it may', async () => {
+		const user = `u${randomUUID()}`
+		await direct.call('ACL', 'SETUSER', user, 'reset', 'on', '>secret', '~*', '&*', '+@all')
+		const { host, port } = redis
+		const { store } = open({ host, port, username: user, password: 'secret' })
+		const state = await store.create('n', '1', await store.look('n'), false)
+		if (!state) throw new Error('no state')
+		const commit = () => store.commit('n', state, '2', { writer: 'w', number: 1 })
+		await direct.call('ACL', 'SETUSER', user, '-hset')
+		await expect(commit()).rejects.toMatchObject({ code: 'EV_UNAVAILABLE' })
+		await expect(commit()).rejects.toMatchObject({ code: 'EV_UNAVAILABLE' })
+		expect(await store.read('n')).toEqual(state)
+		await direct.call('ACL', 'SETUSER', user, '+hset')
+		expect(await commit()).toMatchObject({ committed: true, state: { version: 2, value: '2' } })
+		expect(await store.read('n')).toMatchObject({ version: 2, value: '2' })
+		await direct.call('ACL', 'DELUSER', user)
+	})
+})
+
+describe('a creation that comes late', () => {
+	it('lists no other incarnation than the one that was seen', async () => {
+		const { store } = open()
+		const place = await store.look('n')
+		const listed = await store.create('n', '1', place, true)
+		if (!listed) throw new Error('no state')
+		await store.remove('n', listed)
+		const plain = await store.create('n', '2', await store.look('n'), false)
+		expect(await store.create('n', '1', place, true)).toEqual(plain)
+		expect((await store.list())?.states).toEqual([])
+		await store.create('n', '1', await store.look('n'), true)
+		expect((await store.list())?.states).toEqual([{ name: 'n', initial: '1' }])
+	})
+
+	it('decides again after an hour on a client with stringNumbers', async () => {
+		const client = new Redis(redis.url, { stringNumbers: true })
+		onTestFinished(() => client.disconnect())
+		const { store } = open(client)
+		const fresh = await store.look('n')
+		const old = { ...fresh, seen: String(Number(fresh.seen) - 2 * 3_600_000) }
+		expect(await store.create('n', '1', old, false)).toMatchObject({ version: 1, value: '1' })
 	})
 })
 

@@ -36,6 +36,11 @@ export class Fold<T> {
 		this.#head = base
 	}
 
+	/** The value after the changes that were run: while one runs, the value before it. */
+	get reached(): T {
+		return this.#head
+	}
+
 	/** The value after all changes; the very base if they changed nothing. */
 	head(): T {
 		this.run(Number.POSITIVE_INFINITY)

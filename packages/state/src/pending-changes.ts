@@ -53,6 +53,8 @@ export class PendingChanges<T> {
 	#flight: Flight<T> | undefined
 	/** All that waits, applied on a value that overtook the flight: only for {@link head}. */
 	#preview: Fold<T> | undefined
+	/** The app's functions are running on it. */
+	#running: Fold<T> | undefined
 	#expiry: NodeJS.Timeout | undefined
 	/** Some value was too large: each one is measured, to find out which. */
 	#measured = false
@@ -79,11 +81,15 @@ export class PendingChanges<T> {
 		return this.#fold.changes.length > 0
 	}
 
-	/** The committed value with everything that waits on top of it. */
+	/**
+	 * The committed value with everything that waits on top of it. A change that asks for it, and `equals`, get the
+	 * value before the change: nothing may run while a change runs.
+	 */
 	head(): T {
-		if (!this.#flight?.stale) return this.#fold.head()
-		this.#preview ??= new Fold(this.#rules, this.#base, this.#waiting())
-		return this.#preview.head()
+		if (this.#running) return this.#running.reached
+		const fold = this.#shownFold()
+		this.#run(fold, Number.POSITIVE_INFINITY)
+		return fold.reached
 	}
 
 	/**
@@ -114,19 +120,23 @@ export class PendingChanges<T> {
 	 * @returns Whether everything is applied.
 	 */
 	prepare(): boolean {
-		return this.#fold.run(SLICE_MS)
+		return this.#run(this.#fold, SLICE_MS)
 	}
 
 	/**
-	 * Makes a flight of what was prepared, or of a slice of what waits, for the store to compare with `expected`. If
-	 * a value is too large there is no flight yet: each change must be prepared once more, and is measured.
+	 * Makes a flight of what was prepared and a slice more, for the store to compare with `expected`. What that leaves
+	 * goes into the next flight. If a value is too large there is no flight yet: each change must be prepared once
+	 * more, and is measured.
 	 */
 	takeOff(expected: StoredState): void {
 		const fold = this.#fold
-		fold.run(SLICE_MS)
+		this.#run(fold, SLICE_MS)
+		// A change may have closed the state, or have brought a new committed value.
+		if (this.#fold !== fold) return
+		const head = fold.reached
 		let json: string
 		try {
-			json = this.#rules.encode(fold.head())
+			json = this.#rules.encode(head)
 		} catch (error) {
 			if (this.#measured) throw error
 			this.#measured = true
@@ -134,12 +144,12 @@ export class PendingChanges<T> {
 			return
 		}
 		this.#measured = false
-		const rest = fold.cut()
-		const same = fold.head() === fold.base || this.#rules.same(fold.base, fold.head())
+		const same = head === fold.base || this.#calling(fold, () => this.#rules.same(fold.base, head))
+		if (this.#fold !== fold) return
 		const id = { writer: this.#writer, number: ++this.#operations }
 		const stamp = `${id.writer}.${id.number}`
 		this.#flight = { fold, id, stamp, expected, json: same ? undefined : json, stale: false, inDoubt: false }
-		this.#fold = new Fold(this.#rules, fold.head(), rest)
+		this.#fold = new Fold(this.#rules, head, fold.cut())
 	}
 
 	/** A new committed value: everything that waits goes on top of it. `own`: it is the flight that made it. */
@@ -164,15 +174,14 @@ export class PendingChanges<T> {
 
 	/** Another instance was faster than the flight. */
 	refused(): void {
-		this.postponed()
+		this.obstacle = this.#conflict()
+		this.unite()
 	}
 
-	/** It is the turn of another instance. */
+	/** It is the turn of another instance. A flight in doubt stays: what may take effect must not be applied twice. */
 	postponed(): void {
-		this.obstacle = new EvConflictError(
-			`Other instances changed the state "${this.#name}" faster than this one. Change it less often, or raise deadline.`,
-		)
-		this.unite()
+		this.obstacle = this.#conflict()
+		if (!this.#flight?.inDoubt) this.unite()
 	}
 
 	/** Nothing is on its way any more: all that still waits is applied again. */
@@ -191,6 +200,26 @@ export class PendingChanges<T> {
 		this.#preview = undefined
 		this.#fold = new Fold(this.#rules, this.#base)
 		return waiting
+	}
+
+	#run(fold: Fold<T>, ms: number): boolean {
+		return this.#calling(fold, () => fold.run(ms))
+	}
+
+	/** Calls functions of the app about a fold. */
+	#calling<R>(fold: Fold<T>, call: () => R): R {
+		this.#running = fold
+		try {
+			return call()
+		} finally {
+			this.#running = undefined
+		}
+	}
+
+	#shownFold(): Fold<T> {
+		if (!this.#flight?.stale) return this.#fold
+		this.#preview ??= new Fold(this.#rules, this.#base, this.#waiting())
+		return this.#preview
 	}
 
 	#waiting(): Change<T>[] {
@@ -229,6 +258,12 @@ export class PendingChanges<T> {
 		if (this.#flight === undefined || this.#flight.fold.changes.every((change) => change.settled))
 			this.unite()
 		for (const error of errors) this.#settings.onError(error)
+	}
+
+	#conflict(): EvConflictError {
+		return new EvConflictError(
+			`Other instances changed the state "${this.#name}" faster than this one. Change it less often, or raise deadline.`,
+		)
 	}
 
 	/** @param sent - The change is on its way. */

@@ -184,7 +184,7 @@ export class SharedValue<T> implements Engine<T> {
 	async #takeOff(): Promise<void> {
 		await new Promise<void>((resolve) => process.nextTick(resolve))
 		const slices = new Slices()
-		for (let slice = 1; !this.#pending.prepare() && slice < MOST_SLICES; slice++) await slices.next()
+		for (let slice = 0; slice < MOST_SLICES && !this.#pending.prepare(); slice++) await slices.next()
 		if (this.#committed && this.#pending.any) this.#pending.takeOff(this.#committed)
 	}
 
@@ -231,11 +231,16 @@ export class SharedValue<T> implements Engine<T> {
 		}
 	}
 
-	/** Another instance lost often and has the turn: the flight is taken apart and waits for that commit. */
+	/**
+	 * Another instance lost often and has the turn: the flight is taken apart and waits for that commit. One in doubt
+	 * was not compared now, but may have been before, or still be: it is asked for again under the same id.
+	 */
 	async #letOthers(flight: Flight<T>, ms: number): Promise<void> {
 		if (this.#pending.flight === flight) this.#pending.postponed()
+		if (this.#closed) return
 		// What overtook the flight is the commit to wait for.
-		if (!flight.stale && !this.#closed) await this.#wait.begin(ms)
+		if (!flight.stale) await this.#wait.begin(ms)
+		else if (flight.inDoubt) await this.#wait.begin(Math.min(ms, LEAST_TURN_MS))
 	}
 
 	/**

@@ -19,13 +19,16 @@ const add =
 	(value: number): number =>
 		value + n
 
-function setUp(options: EvStateSettings = {}) {
+function setUp(options: EvStateSettings = {}, onEquals: () => void = () => {}) {
 	const onError = vi.fn()
 	const checked = settings({ deadline: DEADLINE, ...options, onError })
 	const outlet = new Outlet<number>(new FakeManager(), 's', checked)
 	const pending = new PendingChanges<number>(
 		's',
-		new ValueRules<number>('s', outlet, (a, b) => a === b),
+		new ValueRules<number>('s', outlet, (a, b) => {
+			onEquals()
+			return a === b
+		}),
 		checked,
 		0,
 	)
@@ -135,6 +138,71 @@ describe('changes that wait', () => {
 		expect(takeOff().json).toBe('11')
 		await settle()
 		expect(outcomes).toEqual(['a: 1'])
+	})
+})
+
+describe('a change that asks for the value', () => {
+	it('gets the one before it, and no change is run twice', async () => {
+		const { pending, change, takeOff, outcomes, settle } = setUp()
+		const asked: number[] = []
+		change('a', add(1))
+		change('b', () => {
+			asked.push(pending.head())
+			return pending.head() + 1
+		})
+		change('c', (value) => value * 2)
+		pending.landed(takeOff())
+		await settle()
+		expect(asked).toEqual([1])
+		expect(outcomes).toEqual(['a: 1', 'b: 2', 'c: 4'])
+		expect(pending.head()).toBe(4)
+	})
+
+	it('gets it also on top of what overtook a flight', () => {
+		const { pending, change, takeOff } = setUp()
+		change('a', add(1))
+		takeOff()
+		change('b', () => pending.head() + 10)
+		pending.rebase(100, false)
+		expect(pending.head()).toBe(111)
+		expect(pending.head()).toBe(111)
+	})
+
+	it('gets it also if it brings a new committed value, and is run on that', () => {
+		const { pending, change } = setUp()
+		let runs = 0
+		change('a', () => {
+			if (runs++ === 0) pending.rebase(100, false)
+			return pending.head() + 1
+		})
+		pending.takeOff(stored(1))
+		expect(pending.flight).toBeUndefined()
+		expect(pending.head()).toBe(101)
+		expect(runs).toBe(2)
+	})
+
+	it('gets it also from equals', () => {
+		const heads: number[] = []
+		const { pending, change, takeOff } = setUp({}, () => heads.push(pending.head()))
+		change('a', add(1))
+		change('b', add(1))
+		expect(takeOff().json).toBe('2')
+		expect(heads).toEqual([0, 1, 2])
+	})
+})
+
+describe('a flight in doubt', () => {
+	it('stays as it is when it is the turn of another instance', () => {
+		const { pending, change, takeOff } = setUp()
+		change('a', add(1))
+		const flight = takeOff()
+		flight.inDoubt = true
+		pending.postponed()
+		expect(pending.flight).toBe(flight)
+		flight.inDoubt = false
+		pending.postponed()
+		expect(pending.flight).toBeUndefined()
+		expect(pending.any).toBe(true)
 	})
 })
 

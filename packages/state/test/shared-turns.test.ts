@@ -79,6 +79,33 @@ describe('a flight that loses', () => {
 	})
 })
 
+describe('a commit without an answer', () => {
+	it('is asked for again under the same id when it is the turn of another instance', async () => {
+		const { state, store } = await loaded(0)
+		const base = store.memory.read('s')
+		if (!base) throw new Error('no state')
+		store.memory.commit(
+			's',
+			{ ...base, stamp: 'other' },
+			'20',
+			{ writer: 'gone', number: 1 },
+			{ turn: 1_000 },
+		)
+		const done = state.set((value) => value + 1)
+		const first = await store.next('commit')
+		first.fail()
+		const second = await store.next('commit')
+		second.answer()
+		const third = await store.next('commit')
+		expect([second.args[3], third.args[3]]).toEqual([first.args[3], first.args[3]])
+		// The first copy comes late.
+		third.lose()
+		;(await store.next('commit')).answer()
+		expect(await done).toBe(1)
+		expect(store.memory.read('s')).toMatchObject({ version: 2, value: '1' })
+	})
+})
+
 describe('the deadline of a flight', () => {
 	it('is that of its first change that still waits', async () => {
 		const { state, store } = await loaded(0, { deadline: 300 })
@@ -138,5 +165,33 @@ describe('many changes of a large value', () => {
 		// One slice is 8 ms and one change; the rest is what a loaded machine takes.
 		expect(longest).toBeLessThan(100)
 		expect(store.memory.read('s')?.version).toBeGreaterThan(2)
+	})
+
+	it('take off a slice at a time, also when there are many more than fit into one flight', async () => {
+		const { state, store } = await loaded<{ a: number }[]>([], { maxSize: 10_000_000 })
+		store.auto.add('commit')
+		await state.set(() => Array.from({ length: 4_000 }, () => ({ a: 0 })))
+		let longest = 0
+		let last = performance.now()
+		let watching = true
+		const watch = (): void => {
+			longest = Math.max(longest, performance.now() - last)
+			last = performance.now()
+			if (watching) setImmediate(watch)
+		}
+		watch()
+		const all = Array.from({ length: 600 }, (_, n) =>
+			state.set((list) => {
+				const [first] = list
+				if (first) first.a = n + 1
+				return list
+			}),
+		)
+		const values = await Promise.all(all)
+		watching = false
+		expect(values.map(([first]) => first?.a)).toEqual(Array.from({ length: 600 }, (_, n) => n + 1))
+		// All of them take more than a second; one slice is 8 ms and one change.
+		expect(longest).toBeLessThan(500)
+		expect(store.memory.read('s')?.version).toBeGreaterThan(3)
 	})
 })
