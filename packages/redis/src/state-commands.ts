@@ -65,7 +65,8 @@ export class StateCommands {
 			)
 		} catch (cause) {
 			if (isClosed(cause)) throw closed()
-			const reason = cause instanceof Error ? cause.message : String(cause)
+			// Where in a script it failed tells a user nothing.
+			const reason = (cause instanceof Error ? cause.message : String(cause)).replace(/\.? script: .*/s, '')
 			if (reason.startsWith('WRONGTYPE')) throw malformed(`of the state "${name}"`, cause)
 			const key = spoiltKey(reason)
 			if (key !== undefined) throw malformed(`"${key}"`, cause)
