@@ -3,22 +3,24 @@
  *
  * After each `keep` the log is marked. What was below the previous mark is then below `floor`, unless an instance has
  * told within the last hour that it uses a lower position: a channel that is silent for a listener who never left must
- * not be forgotten. Channels at or below the floor are taken off the list, a slice with each call, so that no call
+ * not be forgotten. If no instance tells a position, the floor rises only when that was so at the previous mark too: the
+ * entries may have been lost, or the clock may have leapt, and live instances tell theirs within a minute. Channels at or below the floor are taken off the list, a slice with each call, so that no call
  * takes long. So are the records of producers who have not published since the previous mark.
  */
 export const FORGET: string = `
 local SLICE = 1000
 local STALE = 3600000
 
--- The lowest seq that an instance uses; entries of instances that are gone are removed.
+-- The lowest seq that an instance uses, or nothing; entries of instances that are gone are removed, and a spoilt key.
 local function lowestInUse(instances, now)
-  local lowest, all = math.huge, redis.call('HGETALL', instances)
+  local lowest, all = nil, redis.pcall('HGETALL', instances)
+  if isWrongType(all) then redis.pcall('DEL', instances) end
   for i = 1, #all, 2 do
     local seq, time = string.match(all[i + 1], '^(%d+) (%d+)$')
-    if seq and now - tonumber(time) <= STALE then
-      lowest = math.min(lowest, tonumber(seq))
+    if seq and math.abs(now - tonumber(time)) <= STALE then
+      lowest = math.min(lowest or math.huge, tonumber(seq))
     else
-      redis.call('HDEL', instances, all[i])
+      redis.pcall('HDEL', instances, all[i])
     end
   end
   return lowest
@@ -26,10 +28,11 @@ end
 
 -- The log is marked where it stood before this call.
 local function markLog(log, instances, s)
-  local mark = tonumber(redis.call('HGET', log, 'mark')) or 0
-  s.floor = math.max(s.floor, math.min(mark, lowestInUse(instances, s.now)))
+  local m = redis.call('HMGET', log, 'mark', 'alone')
+  local mark, lowest = tonumber(m[1]) or 0, lowestInUse(instances, s.now)
+  if lowest or m[2] == '1' then s.floor = math.max(s.floor, math.min(mark, lowest or mark)) end
   redis.call('HSET', log, 'floor', str(s.floor), 'mark', str(s.head), 'marked', str(s.now), 'sweep', '0',
-    'swept', str(mark))
+    'swept', str(mark), 'alone', lowest and '0' or '1')
   s.marked = s.now
 end
 

@@ -22,17 +22,24 @@ if refused then return refused end
 local why
 why, refused = newEpoch(log, channels, s, ARGV[1], ARGV[2], ARGV[3], false)
 if refused then return refused end
-if why then beginEpoch(log, s, why, ARGV[4]) elseif s.run then s.verified = s.seq end
+if why then beginEpoch(log, s, why, ARGV[4]) end
 keepFor(s, tonumber(ARGV[5]))
 if why then saveLog(redis.call, log, channels, s) end
 expireLog(s, log, channels, instances, retention)
 if not why then saveLog(redis.pcall, log, channels, s) end
-if ARGV[7] == '' then
-  redis.call('HDEL', instances, ARGV[6])
-else
-  redis.pcall('HSET', instances, ARGV[6], ARGV[7] .. ' ' .. str(s.now))
+-- A key that somebody spoilt begins again.
+local function try(command, key, ...)
+  if isWrongType(redis.pcall(command, key, ...)) then
+    redis.pcall('DEL', key)
+    redis.pcall(command, key, ...)
+  end
 end
-for at = 8, #ARGV, 2 do redis.pcall('HSET', retention, ARGV[at], ARGV[at + 1]) end
+if ARGV[7] == '' then
+  try('HDEL', instances, ARGV[6])
+else
+  try('HSET', instances, ARGV[6], ARGV[7] .. ' ' .. str(s.now))
+end
+for at = 8, #ARGV, 2 do try('HSET', retention, ARGV[at], ARGV[at + 1]) end
 expireLog(s, instances, retention)
 forget(log, channels, instances, s)
 return s.epoch .. ' ' .. str(s.seq) .. ' ' .. str(s.now)

@@ -1,9 +1,10 @@
 import type { LogOptions } from '@evstream/core'
+import { Outage } from '@evstream/pubsub'
 import { type ChannelRetention, channelRetention } from './channel-retention.js'
 import { outsideContext } from './context.js'
 import { KEEP as KEEP_SCRIPT } from './keep-script.js'
 import type { RedisNames } from './keys.js'
-import { KEEP, type LogCommands, newEpoch } from './log-commands.js'
+import { KEEP, LogCommandError, type LogCommands, newEpoch } from './log-commands.js'
 
 /** How often the log is kept, in ms. */
 const INTERVAL = 60_000
@@ -22,6 +23,8 @@ export class LogKeeper {
 	readonly #options: LogOptions
 	readonly #deadline: number
 	readonly #lowest: () => number | undefined
+	/** Refusals since it last worked. */
+	readonly #outage: Outage
 	/** Channels with another retention than the rest. */
 	readonly #special = new Map<string, ChannelRetention>()
 	#running: Promise<void> | undefined
@@ -29,19 +32,24 @@ export class LogKeeper {
 	#started = false
 	#closed = false
 
-	/** @param lowest - The lowest position this instance uses; `undefined` if it follows no channel. */
+	/**
+	 * @param lowest - The lowest position this instance uses; `undefined` if it follows no channel.
+	 * @param onError - Told once per outage what Redis refuses.
+	 */
 	constructor(
 		names: RedisNames,
 		commands: LogCommands,
 		options: LogOptions,
 		deadlineMs: number,
 		lowest: () => number | undefined,
+		onError: (error: unknown) => void,
 	) {
 		this.#names = names
 		this.#commands = commands
 		this.#options = options
 		this.#deadline = deadlineMs
 		this.#lowest = lowest
+		this.#outage = new Outage(onError)
 	}
 
 	/** Begins, unless it has. */
@@ -61,9 +69,14 @@ export class LogKeeper {
 
 	/** Runs now. Calls at the same time share one run. Begins an epoch if one has to begin. */
 	keep(): Promise<void> {
-		this.#running ??= this.#keep().finally(() => {
-			this.#running = undefined
-		})
+		this.#running ??= this.#keep()
+			.then(this.#outage.over, (error: unknown) => {
+				if (isRefusal(error)) this.#outage.report(error)
+				throw error
+			})
+			.finally(() => {
+				this.#running = undefined
+			})
 		return this.#running
 	}
 
@@ -110,4 +123,9 @@ export class LogKeeper {
 		this.#commands.head.note(epoch, Number(seq))
 		this.#commands.clock.learn(Number(serverTime))
 	}
+}
+
+/** Redis answered with a refusal. A lost connection is told by the bus, and a setting by the commands. */
+function isRefusal(error: unknown): boolean {
+	return error instanceof LogCommandError && error.answer !== undefined && !error.answer.startsWith('EV')
 }

@@ -2,16 +2,18 @@
  * The log in Redis, layout 2.
  *
  *   {ns}:log        hash    layout, epoch, seq, run, floor, cuts, mark, marked, keep, touched, checked, verified,
- *                           p:<producer>, p:<producer>:<batch mod 16>, sweep, swept
+ *                           p:<producer>, p:<producer>:<batch mod 16>, sweep, swept, alone
  *   {ns}:channels   zset    channel -> seq of its last message
- *   {ns}:channel:x  stream  <seq>-<time, ms> -> v: prev, p: payload, x: except, b: running bytes of the channel
+ *   {ns}:channel:x  stream  <seq>-<time, ms> -> v: prev, p: payload, x: except, b: running bytes of the channel,
+ *                           k: what is kept, "<size> <ttl> <maxBytes>", '' if only repairs need it
  *   {ns}:instances  hash    instance -> "<lowest seq in use> <server time, ms>"
  *   {ns}:retention  hash    '' or channel -> "<size> <ttl> <maxBytes>" of managers with history
  *
  * `run` is the identity of the server, "<run_id>/<master_replid>". Another one means that this server's data may be
  * less than what was given out: a new epoch begins, and `cuts` keeps for the last epochs up to where this server
  * knows them ("epoch:seq;..."). Positions up to there are as good as new ones. `checked` is when the identity was
- * last looked at, and `verified` the seq at that time.
+ * last looked at, and `verified` the seq after the last such call of an instance that knew the epoch. A call of one
+ * that has just started proves nothing: it may be the first after an older copy was restored in place.
  *
  * `floor` is the highest seq that a channel missing from {ns}:channels can have had; see forget-script.ts.
  *
@@ -33,16 +35,29 @@ local TRUSTED = 100
 
 local function str(n) return string.format('%.0f', n) end
 
+local function isWrongType(reply)
+  return type(reply) == 'table' and reply.err and string.find(reply.err, 'WRONGTYPE', 1, true)
+end
+
 local function loadLog(log, ...)
-  local m = redis.call('HMGET', log, 'layout', 'epoch', 'seq', 'floor', 'checked', 'verified', 'marked', 'keep',
+  local m = redis.pcall('HMGET', log, 'layout', 'epoch', 'seq', 'floor', 'checked', 'verified', 'marked', 'keep',
     'touched', ...)
+  if isWrongType(m) then
+    return nil, nil, redis.error_reply('WRONGTYPE The key ' .. log .. ' does not hold the log: delete it')
+  end
+  if m.err then return nil, nil, m end
   if m[2] and m[1] ~= LAYOUT then return nil, nil, redis.error_reply('EVLAYOUT ' .. (m[1] or '1')) end
   local time = redis.call('TIME')
-  return {
+  local s = {
     head = tonumber(m[3]) or 0, epoch = m[2], seq = tonumber(m[3]) or 0, floor = tonumber(m[4]) or 0, checked = tonumber(m[5]) or 0,
     verified = tonumber(m[6]) or 0, marked = tonumber(m[7]) or 0, keep = tonumber(m[8]) or 0,
     touched = tonumber(m[9]) or 0, now = time[1] * 1000 + math.floor(time[2] / 1000),
-  }, m
+  }
+  -- Times in the future would hold everything up until the clock, which was set back, is there again.
+  if s.marked > s.now or s.touched > s.now then
+    s.marked, s.touched, s.changed = math.min(s.marked, s.now), math.min(s.touched, s.now), true
+  end
+  return s, m
 end
 
 local function identity()
@@ -61,18 +76,25 @@ local function newEpoch(log, channels, s, knownEpoch, knownSeq, check, hasList)
     if not s.run then return nil, redis.error_reply('EVNOINFO') end
   end
   if not s.epoch then return 'none' end
-  if not hasList and s.seq > s.floor and redis.call('EXISTS', channels) == 0 then return 'list' end
-  -- Older data that was loaded in place: after that the first call looks at the identity. Before it did so, nothing
-  -- can have been published unless the data are younger than TRUSTED.
-  s.cut = recent and s.verified or s.seq
+  if not hasList then
+    if s.seq > s.floor and redis.call('EXISTS', channels) == 0 then return 'list' end
+    if isWrongType(redis.pcall('ZSCORE', channels, '')) then return 'list' end
+  end
+  s.knows = knownEpoch == s.epoch
+  local isBehind = s.knows and tonumber(knownSeq) > s.seq
+  -- Data that are behind were loaded in place, and others may have published on top of them.
+  s.cut = s.verified
   if s.run then
     local before = redis.call('HGET', log, 'run') or ''
     if before ~= s.run then
-      if string.match(before, '^[^/]*') ~= string.match(s.run, '^[^/]*') then s.cut = s.seq end
+      -- The data of another server, or those of this one whose first replica attached. The first call after that looks
+      -- at the identity; one that knows nothing cannot tell what came since the last look.
+      local isOther = string.match(before, '^[^/]*') ~= string.match(s.run, '^[^/]*')
+      if isOther or not isBehind and (s.knows or not recent) then s.cut = s.seq end
       return 'server'
     end
   end
-  if knownEpoch == s.epoch and tonumber(knownSeq) > s.seq then return 'server' end
+  if isBehind then return 'server' end
 end
 
 local function beginEpoch(log, s, why, candidate)
@@ -89,7 +111,7 @@ local function beginEpoch(log, s, why, candidate)
       if n <= 16 then s.cuts = s.cuts .. cut end
     end
   end
-  s.epoch, s.verified = candidate, s.seq
+  s.epoch = candidate
 end
 
 -- How long metadata is kept: the longest that anybody asks for, and only after that time without anybody who does, less.
@@ -107,16 +129,16 @@ local function saveLog(write, log, channels, s, ...)
   if s.begun then
     for name, value in pairs({
       layout = LAYOUT, epoch = s.epoch, run = s.run, floor = str(s.floor), cuts = s.cuts, mark = str(s.mark),
-      marked = str(s.marked),
     }) do add(name, value) end
   end
   if s.run then
     add('checked', str(s.now))
-    add('verified', str(s.verified))
+    if s.begun or s.knows then add('verified', str(s.seq)) end
   end
   if s.begun or s.changed then
     add('keep', str(s.keep))
     add('touched', str(s.touched))
+    add('marked', str(s.marked))
   end
   local done = write('HSET', log, unpack(fields))
   -- What is left of a log that was lost.

@@ -18,7 +18,7 @@ export const BATCHES_KNOWN = 16
  * - EVLATE: a later batch was applied and this one is not known any more. It is never applied.
  * - EVLATE server-time: it came after its time and was not applied.
  * - EVORDER: the batch before it was not applied, neither was this one.
- * - EVLAYOUT, EVNOINFO: see OPEN_LOG.
+ * - EVLAYOUT, EVNOINFO, WRONGTYPE: see OPEN_LOG.
  *
  * Messages of one channel that follow each other are published as one, each with the line
  * "epoch seq prev length except-length" before it, followed by except and payload; lengths count UTF-16 units.
@@ -46,39 +46,63 @@ local count = tonumber(ARGV[10])
 local messages = (#ARGV - 10 - count * 5) / 4
 local last, known = {}, true
 for i = 1, count do
-  last[i] = tonumber(redis.call('ZSCORE', channels, ARGV[6 + i * 5]))
+  local score = redis.pcall('ZSCORE', channels, ARGV[6 + i * 5])
+  if type(score) == 'string' then last[i] = tonumber(score) end
   known = known and last[i]
 end
 
 local why
 why, refused = newEpoch(log, channels, s, ARGV[1], ARGV[2], ARGV[3], known)
 if refused then return refused end
-if why then beginEpoch(log, s, why, ARGV[4]) elseif s.run then s.verified = s.seq end
+if why then beginEpoch(log, s, why, ARGV[4]) end
 if why and why ~= 'server' then last = {} end
 keepFor(s, tonumber(ARGV[5]))
 
--- What a sender without history keeps is what the others do, or else what repairs need.
+local function parseKept(text)
+  local size, ttl, most = string.match(text or '', '^(%d+) (%d+) (%d+)$')
+  return tonumber(size), tonumber(ttl), tonumber(most)
+end
+
+-- Returns the size, ttl and bytes to keep of a channel, and what its next entry says of that. A sender without history
+-- keeps what the others keep: what they say of this channel, or the more of what they say of every channel and what
+-- the newest entry says. Nothing of that: what repairs need ('' in the entry), but a stream whose newest entry says
+-- nothing at all is not cut.
 local kept
-local function keptOf(i)
+local function keptOf(i, before, isNew)
   local at = 6 + i * 5
-  if ARGV[at + 2] ~= '' then return ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]) end
+  if ARGV[at + 2] ~= '' then
+    return ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), table.concat(ARGV, ' ', at + 2, at + 4)
+  end
   if not kept then
     local names = { '' }
     for n = 1, count do names[n + 1] = ARGV[6 + n * 5] end
     kept = redis.pcall('HMGET', retention, unpack(names))
   end
-  local size, ttl, bytes = string.match(kept[i + 1] or kept[1] or '', '^(%d+) (%d+) (%d+)$')
-  return size or '1000', tonumber(ttl) or 60000, tonumber(bytes) or 0
+  local size, ttl, most = parseKept(kept[i + 1])
+  if not size then
+    size, ttl, most = parseKept(kept[1])
+    local size2, ttl2, most2 = parseKept(before)
+    if size and size2 then
+      size, ttl = math.max(size, size2), math.max(ttl, ttl2)
+      most = (most == 0 or most2 == 0) and 0 or math.max(most, most2)
+    elseif size2 then
+      size, ttl, most = size2, ttl2, most2
+    end
+  end
+  if size then return str(size), ttl, most, str(size) .. ' ' .. str(ttl) .. ' ' .. str(most) end
+  if isNew or before then return '1000', 60000, 0, '' end
 end
 
--- A stream: the bytes that were ever appended, and whether it has to begin again.
-local bytes, spoilt = {}, {}
+-- A stream: the bytes that were ever appended, what its newest entry says of what is kept, whether it is new, and
+-- whether it has to begin again.
+local bytes, said, isNew, spoilt = {}, {}, {}, {}
 for i = 1, count do
   local newest = redis.pcall('XREVRANGE', KEYS[4 + i], '+', '-', 'COUNT', 1)
   local entry = newest[1]
   bytes[i] = entry and tonumber(entry[2][8]) or 0
   spoilt[i] = newest.err or entry and tonumber(string.match(entry[1], '^%d+')) > (last[i] or 0)
-  if spoilt[i] then bytes[i] = 0 end
+  if spoilt[i] then entry, bytes[i] = nil, 0 end
+  isNew[i], said[i] = not entry, entry and entry[2][10]
   if not last[i] then last[i] = s.floor end
 end
 
@@ -92,13 +116,21 @@ else
   redis.call('HSET', log, 'seq', str(s.seq), record, ARGV[7], slot, stored)
 end
 
+-- The log counts the messages from here on, and a retry is answered with their position. So nothing that follows may
+-- fail the batch because of one channel, or of what is only kept in order.
+
 -- A key that somebody spoilt must not stop the channel, nor the others.
-local function append(key, size, id, prev, payload, except, total)
+local function append(key, size, id, ...)
   for attempt = 1, 2 do
-    local done = redis.pcall('XADD', key, 'MAXLEN', size, id, 'v', prev, 'p', payload, 'x', except, 'b', total)
+    local done
+    if size then
+      done = redis.pcall('XADD', key, 'MAXLEN', size, id, ...)
+    else
+      done = redis.pcall('XADD', key, id, ...)
+    end
     if type(done) ~= 'table' or not done.err then return end
     if attempt == 2 then error(done.err, 0) end
-    redis.call('DEL', key)
+    redis.pcall('DEL', key)
   end
 end
 
@@ -122,18 +154,28 @@ local function trim(key, newest, total, oldest, most)
   redis.call('XTRIM', key, 'MINID', str(high))
 end
 
-local sizes, ttls, limits, before = {}, {}, {}, {}
+local sizes, ttls, limits, says, before = {}, {}, {}, {}, {}
 for i = 1, count do
-  sizes[i], ttls[i], limits[i] = keptOf(i)
+  sizes[i], ttls[i], limits[i], says[i] = keptOf(i, said[i], isNew[i])
   before[i] = bytes[i]
   -- Entries of a log that was lost must not be taken for this one's.
   if spoilt[i] then redis.call('DEL', KEYS[4 + i]) end
 end
 
+-- The list comes first: what it names and a stream lacks is found by those that read.
+local number = s.seq - messages
+local ends = {}
+for at = 11 + count * 5, #ARGV, 4 do
+  number = number + 1
+  ends[tonumber(ARGV[at])] = number
+end
+for i = 1, count do redis.call('ZADD', channels, str(ends[i]), ARGV[6 + i * 5]) end
+
 local now, stamp = str(s.now), '-' .. str(s.now)
 local run, runChannel = {}, nil
+-- The messages are in the log: a listener that is not told, as an ACL forbids this channel, gets them by its next repair.
 local function publish()
-  redis.call('PUBLISH', ARGV[7 + runChannel * 5], #run == 1 and run[1] or table.concat(run))
+  redis.pcall('PUBLISH', ARGV[7 + runChannel * 5], #run == 1 and run[1] or table.concat(run))
 end
 for at = 11 + count * 5, #ARGV, 4 do
   local i = tonumber(ARGV[at])
@@ -141,7 +183,9 @@ for at = 11 + count * 5, #ARGV, 4 do
   seq = seq + 1
   bytes[i] = bytes[i] + #payload + #except + OVERHEAD
   local number, prev = str(seq), str(last[i])
-  append(KEYS[4 + i], sizes[i], number .. stamp, prev, payload, except, str(bytes[i]))
+  local fields = { 'v', prev, 'p', payload, 'x', except, 'b', str(bytes[i]) }
+  if says[i] then fields[9], fields[10] = 'k', says[i] end
+  append(KEYS[4 + i], sizes[i], number .. stamp, unpack(fields))
   last[i] = seq
   if runChannel and runChannel ~= i then
     publish()
@@ -151,9 +195,11 @@ for at = 11 + count * 5, #ARGV, 4 do
   run[#run + 1] = s.epoch .. ' ' .. number .. ' ' .. prev .. ' ' .. ARGV[at + 1] .. '\\n' .. except .. payload
 end
 
-for i = 1, count do
-  redis.call('ZADD', channels, str(last[i]), ARGV[6 + i * 5])
+if runChannel then publish() end
+
+local function tidy(i)
   local key, ttl, most = KEYS[4 + i], ttls[i], limits[i]
+  if not ttl then return end
   -- The stream lives for 1.5 ttl, and its age is looked at whenever an eighth of the ttl has passed.
   local left = redis.call('PTTL', key)
   local aged = left < 1.375 * ttl or left > 1.5 * ttl
@@ -162,17 +208,20 @@ for i = 1, count do
   if aged then redis.call('PEXPIRE', key, str(math.ceil(1.5 * ttl))) end
   if aged or grown then trim(key, last[i], bytes[i], s.now - ttl, most - step) end
 end
-if runChannel then publish() end
--- The list may be new.
-if not known then expireLog(s, channels) end
+for i = 1, count do pcall(tidy, i) end
 
-if s.run or s.now - s.marked > s.keep then
-  -- Once a minute, and with each new key.
-  if s.begun or math.floor(s.now / 60000) ~= math.floor(s.checked / 60000) then
-    expireLog(s, log, channels, instances, retention)
+local function keepLog()
+  -- The list may be new.
+  if not known then expireLog(s, channels) end
+  if s.run or s.now - s.marked > s.keep then
+    -- Once a minute, and with each new key.
+    if s.begun or math.floor(s.now / 60000) ~= math.floor(s.checked / 60000) then
+      expireLog(s, log, channels, instances, retention)
+    end
+    forget(log, channels, instances, s)
   end
-  forget(log, channels, instances, s)
 end
+pcall(keepLog)
 return position .. ' ' .. now
 `,
 }

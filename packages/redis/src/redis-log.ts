@@ -90,7 +90,14 @@ export class RedisLog implements ChannelLog {
 			failed,
 		})
 		this.#verification = new Verification(this.#inbox, { read: this.#reader('watch'), failed })
-		this.#keeper = new LogKeeper(names, this.#commands, options, deadlineMs, () => this.#verification.lowest)
+		this.#keeper = new LogKeeper(
+			names,
+			this.#commands,
+			options,
+			deadlineMs,
+			() => this.#verification.lowest,
+			(error) => receiver.error(error),
+		)
 		this.#publisher = new LogPublisher(bus, names, this.#commands, options, deadlineMs)
 		this.#undo = [bus.onLost(() => this.#inbox.lost()), bus.onRestored(() => this.#inbox.restored())]
 		void this.#listenForDirect()
@@ -130,7 +137,8 @@ export class RedisLog implements ChannelLog {
 		this.#keeper.start()
 		this.#verification.start()
 		// Before the first channel is certain the log knows that this instance needs what comes after.
-		if (isFirst) await this.#keeper.renew().catch((error: unknown) => this.#outage.report(error))
+		// The keeper tells what Redis refuses, and tries again.
+		if (isFirst) await this.#keeper.renew().catch(() => {})
 		return position
 	}
 

@@ -63,7 +63,11 @@ function openLog(source: RedisOptions, namespace: string = randomUUID()) {
 		await log.close()
 		await adapter.close()
 	})
-	return { errors, append: () => Promise.resolve(log.append('x', 'data:1\n\n')) }
+	return {
+		errors,
+		append: () => Promise.resolve(log.append('x', 'data:1\n\n')),
+		subscribe: () => Promise.resolve(log.subscribe('x')),
+	}
 }
 
 describe('a batch', () => {
@@ -162,7 +166,120 @@ describe('what is kept', () => {
 	})
 })
 
+describe('a sender without history', () => {
+	const silent = { size: '', ttl: '', maxBytes: '' } as const
+	const many = Array.from({ length: 1_100 }, () => 'p')
+
+	it('cuts no channel of which another sender said what is kept, whatever managers told', async () => {
+		for (const told of [[], ['', '10 60000 0']]) {
+			const { client, names, publish, keep } = setUp()
+			await publish({ payloads: many, size: 3_000, ttl: DAY })
+			await keep('', told)
+			await publish({ ...silent })
+			await publish({ ...silent })
+			expect(await client.xlen(names.channel('x'))).toBe(1_102)
+			expect(await client.pttl(names.channel('x'))).toBeGreaterThan(DAY)
+		}
+	})
+
+	it('cuts nothing when what managers told was lost, and follows them as soon as they tell again', async () => {
+		const { client, names, publish, keep } = setUp()
+		await keep('', ['', '3000 86400000 0'])
+		await publish({ ...silent, payloads: many })
+		await client.set(names.retention, 'spoilt')
+		await publish({ ...silent })
+		expect(await client.xlen(names.channel('x'))).toBe(1_101)
+		await keep('', ['', '10 60000 0', 'x', '20 60000 0'])
+		await publish({ ...silent })
+		expect(await client.xlen(names.channel('x'))).toBe(20)
+	})
+
+	it('keeps of a new channel what repairs need, and cuts no stream that does not say what is kept', async () => {
+		const { client, names, publish } = setUp()
+		await publish({ ...silent, payloads: many })
+		await publish({ ...silent })
+		expect(await client.xlen(names.channel('x'))).toBe(1_000)
+		for (let n = 1; n <= 1_001; n++)
+			await client.xadd(names.channel('y'), `${n}-1`, 'v', '0', 'p', 'p', 'x', '')
+		await client.zadd(names.channels, 1_001, 'y')
+		await publish({ ...silent, channel: 'y' })
+		expect(await client.xlen(names.channel('y'))).toBe(1_002)
+	})
+})
+
+describe('a key of another type', () => {
+	it('for instances and retention costs no message, and begins again', async () => {
+		const { client, names, publish, keep } = setUp()
+		await publish()
+		await client.mset(names.instances, 'spoilt', names.retention, 'spoilt')
+		await client.hset(names.log, 'marked', '0', 'mark', '1')
+		expect(await publish()).toMatch(/ 2 \d+$/)
+		expect(await client.hget(names.log, 'floor')).toBe('0')
+		await client.set(names.instances, 'spoilt')
+		await client.hset(names.log, 'marked', '0')
+		await keep(1, ['', '10 60000 0'])
+		expect(await client.hget(names.instances, 'i')).toMatch(/^1 /)
+		expect(await client.hgetall(names.retention)).toEqual({ '': '10 60000 0' })
+		await client.set(names.instances, 'spoilt')
+		await keep()
+		expect(await publish()).toMatch(/ 3 \d+$/)
+	})
+
+	it('for the list of channels begins an epoch', async () => {
+		for (const begin of ['publish', 'keep'] as const) {
+			const { client, names, publish, keep } = setUp()
+			const [epoch = ''] = (await publish()).split(' ')
+			await client.set(names.channels, 'spoilt')
+			if (begin === 'keep') await keep()
+			const next = await publish()
+			expect(next).toMatch(/ 2 \d+$/)
+			expect(next).not.toContain(epoch)
+			expect(await client.zrange(names.channels, '0', '-1')).toEqual(['x'])
+		}
+	})
+
+	it('for the log is named', async () => {
+		const { client, names, publish, keep } = setUp()
+		await client.set(names.log, 'spoilt')
+		expect(await publish()).toContain(names.log)
+		await expect(keep()).rejects.toThrow(names.log)
+	})
+})
+
 describe('metadata', () => {
+	it('is not forgotten when all entries of instances are lost or stale at once', async () => {
+		const { client, names, publish, keep } = setUp()
+		await publish({ channel: 'quiet' })
+		await keep(1)
+		for (const lose of [
+			() => client.del(names.instances),
+			() => client.hset(names.instances, 'i', `1 ${Date.now() - 2 * 3_600_000}`),
+			() => client.hset(names.instances, 'i', `1 ${Date.now() + 2 * 3_600_000}`),
+		]) {
+			await publish({ channel: 'busy' })
+			await lose()
+			await client.hset(names.log, 'marked', '0', 'checked', '0')
+			await publish({ channel: 'busy' })
+			expect(await client.hmget(names.log, 'floor', 'alone')).toEqual(['0', '1'])
+			// The instance lives, and tells its position before the next mark.
+			await keep(0)
+			await client.hset(names.log, 'marked', '0', 'checked', '0')
+			await publish({ channel: 'busy' })
+			expect(await client.hmget(names.log, 'floor', 'alone')).toEqual(['0', '0'])
+		}
+	})
+
+	it('is marked in time although the clock of the server was set back', async () => {
+		const { client, names, publish } = setUp()
+		await publish()
+		const future = Date.now() + 400 * DAY
+		await client.hset(names.log, 'marked', future, 'touched', future)
+		await publish()
+		for (const time of await client.hmget(names.log, 'marked', 'touched')) {
+			expect(Math.abs(Number(time) - Date.now())).toBeLessThan(60_000)
+		}
+	})
+
 	it('above a position that an instance uses is not forgotten, unless the instance is gone for an hour', async () => {
 		const { client, names, publish, keep } = setUp()
 		await publish({ channel: 'quiet' })
@@ -188,7 +305,7 @@ describe('metadata', () => {
 		await publish()
 		const members = Array.from({ length: 2_500 }, (_, n) => [1, `c${n}`]).flat()
 		await client.zadd(names.channels, ...members)
-		await client.hset(names.log, 'marked', '0', 'mark', '1')
+		await client.hset(names.log, 'marked', '0', 'mark', '1', 'alone', '1')
 		await keep()
 		expect(await client.zcard(names.channels)).toBe(1_501)
 		await keep()
@@ -229,10 +346,23 @@ describe('a server that loaded older data in place', () => {
 		const [epoch = ''] = (await publish({ payloads: ['1', '2', '3'] })).split(' ')
 		const run = String(await client.hget(names.log, 'run'))
 		await client.hset(names.log, 'run', `${run.split('/')[0]}/other`)
-		// It is looked at when the caller says so; what came since the last look is not certain.
-		expect(await publish({ number: 2 })).toContain(epoch)
-		expect(await publish({ number: 3, check: 1 })).not.toContain(epoch)
-		expect(await client.hget(names.log, 'cuts')).toBe(`${epoch}:0;`)
+		expect(await publish({ check: 1, known: [epoch, 2] })).not.toContain(epoch)
+		// One that stands no higher than the log has seen nothing that the log lacks.
+		expect(await client.hget(names.log, 'cuts')).toBe(`${epoch}:3;`)
+	})
+
+	it('and is behind what the caller knows is certain up to the last look of one that knew its epoch', async () => {
+		const { client, names, publish, keep } = setUp()
+		const [epoch = ''] = (await publish({ payloads: ['1', '2', '3'] })).split(' ')
+		await publish({ known: [epoch, 3], check: 1, payloads: ['4', '5'] })
+		expect(await client.hget(names.log, 'verified')).toBe('5')
+		// Those that have just started cannot know that the data are older.
+		await publish({ check: 1, payloads: ['6', '7'] })
+		await keep()
+		expect(await client.hmget(names.log, 'verified', 'seq')).toEqual(['5', '7'])
+		await client.hset(names.log, 'checked', '0')
+		expect(await publish({ known: [epoch, 9] })).not.toContain(epoch)
+		expect(await client.hget(names.log, 'cuts')).toBe(`${epoch}:5;`)
 	})
 })
 
@@ -262,6 +392,34 @@ describe.skipIf(noControl)('a Redis that', () => {
 		})
 		for (let n = 0; n < 3; n++) await expect(append()).rejects.toThrow('+info')
 		expect(errors).toHaveLength(1)
+	})
+
+	it('does not let a channel be published still takes the whole batch', async () => {
+		const server = await startRedis({ args: [] })
+		onTestFinished(() => server.stop())
+		const look = new Redis(server.url)
+		onTestFinished(() => look.disconnect())
+		const { names, publish } = setUp(look)
+		await look.acl('SETUSER', 'default', 'resetchannels')
+		expect(await publish({ payloads: ['1', '2'] })).toMatch(/ 1 \d+$/)
+		expect(await look.zscore(names.channels, 'x')).toBe('2')
+		expect(await look.xlen(names.channel('x'))).toBe(2)
+	})
+
+	it('does not let the log be kept still takes messages, and says once what it refuses', async () => {
+		const server = await startRedis({ args: [] })
+		onTestFinished(() => server.stop())
+		const look = new Redis(server.url)
+		onTestFinished(() => look.disconnect())
+		await look.acl('SETUSER', 'app', 'on', '>secret', '~*', '&*', '+@all', '-pexpire')
+		const user = { username: 'app', password: 'secret' }
+		const { append, subscribe, errors } = openLog({ host: server.host, port: server.port, ...user })
+		expect(await append()).toMatchObject({ seq: 1 })
+		await until(() => errors.length > 0)
+		// The log is kept once more before the first channel is certain.
+		await subscribe()
+		expect(await append()).toMatchObject({ seq: 2 })
+		expect(errors).toMatchObject([{ message: expect.stringContaining('Redis refused') }])
 	})
 
 	it('is full refuses known and new channels alike, whole, and can still be read and kept', async () => {
