@@ -88,6 +88,7 @@ export class RedisLog implements ChannelLog {
 			read: this.#reader('repair'),
 			ttl: (name) => this.#keptFor(name),
 			failed,
+			wentBack: (epoch) => this.#commands.head.distrust(epoch),
 		})
 		this.#verification = new Verification(this.#inbox, { read: this.#reader('watch'), failed })
 		this.#keeper = new LogKeeper(names, this.#commands, options, deadlineMs, () => this.#verification.lowest)
@@ -117,7 +118,8 @@ export class RedisLog implements ChannelLog {
 		if (this.#closed) throw new EvClosedError('The log')
 		this.#inbox.opening(channel)
 		const subscription = this.#bus.subscribe(this.#names.messageChannel(channel), (published) =>
-			this.#receive(channel, published),
+			// Right after the channel was given up and taken again there are two handlers.
+			this.#subscriptions.get(channel) === subscription ? this.#receive(channel, published) : undefined,
 		)
 		this.#subscriptions.set(channel, subscription)
 		await subscription
