@@ -117,10 +117,10 @@ export class RedisLog implements ChannelLog {
 	async #subscribe(channel: string): Promise<LogPosition> {
 		if (this.#closed) throw new EvClosedError('The log')
 		this.#inbox.opening(channel)
-		const subscription = this.#bus.subscribe(this.#names.messageChannel(channel), (published) =>
-			// Right after the channel was given up and taken again there are two handlers.
-			this.#subscriptions.get(channel) === subscription ? this.#receive(channel, published) : undefined,
-		)
+		const subscription = this.#bus.subscribe(this.#names.messageChannel(channel), (published) => {
+			// When a channel was given up and subscribed again, both handlers are called for a moment.
+			if (this.#subscriptions.get(channel) === subscription) this.#receive(channel, published)
+		})
 		this.#subscriptions.set(channel, subscription)
 		await subscription
 		this.#nextHead ??= this.#readHead()
