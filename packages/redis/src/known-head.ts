@@ -19,4 +19,8 @@ export class KnownHead {
 			this.#seq = seq
 		}
 	}
+	/** The log gave numbers of this epoch out twice: wherever it stands now, a new epoch must begin. */
+	distrust(epoch: string): void {
+		this.note(epoch, Number.MAX_SAFE_INTEGER)
+	}
 }

@@ -64,9 +64,11 @@ export class LogCommands {
 		deadlineMs: number,
 	): Promise<unknown> {
 		let connection: number | undefined
+		let attempts = 0
 		try {
 			const reply = await this.#commands.run((client) => {
 				connection = this.#bus.connection
+				attempts++
 				const check = this.#bus.resends || connection !== this.#checkedOn ? 1 : 0
 				return runScript(client, script, keys, [this.head.epoch, this.head.seq, check, ...args()])
 			}, deadlineMs)
@@ -74,11 +76,12 @@ export class LogCommands {
 			this.#reported = ''
 			return reply
 		} catch (cause) {
-			throw this.#explain(cause, connection !== undefined)
+			throw this.#explain(cause, attempts)
 		}
 	}
 
-	#explain(cause: unknown, sent: boolean): unknown {
+	#explain(cause: unknown, attempts: number): unknown {
+		const sent = attempts > 0
 		if (!(cause instanceof Error)) return new LogCommandError(String(cause), cause, undefined, sent)
 		if (Reflect.get(cause, 'code') === 'EV_CLOSED') return new EvClosedError('The Redis adapter')
 		if (cause.name !== 'ReplyError') {
@@ -88,7 +91,9 @@ export class LogCommands {
 		const setting = settingRefused(code, detail)
 		// Where in a script it failed tells a user nothing.
 		const message = setting ?? `Redis refused a command: ${cause.message.replace(/\.? script: .*/s, '')}.`
-		const error = new LogCommandError(message, cause, answer, false)
+		// The script answers for all attempts. What the server refuses before the script runs, such as a missing permission,
+		// says nothing about an attempt whose answer was lost.
+		const error = new LogCommandError(message, cause, answer, code === undefined && attempts > 1)
 		if (setting !== undefined && setting !== this.#reported) {
 			this.#reported = setting
 			this.#onError(error)

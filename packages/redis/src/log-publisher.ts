@@ -153,7 +153,7 @@ export class LogPublisher {
 	}
 }
 
-/** An answer says that the batch was not applied by any of the tries: the script looks for it first. */
+/** An answer of the script says that no attempt applied the batch: the script looks for it first. */
 function refusal(error: LogCommandError): EvUnavailableError {
 	const outcome = error.uncertain ? 'The message may have been published.' : 'The message was not sent.'
 	const late = error.answer?.startsWith('EVLATE')

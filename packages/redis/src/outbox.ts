@@ -1,5 +1,6 @@
 import { EvClosedError, EvUnavailableError, type LogPosition } from '@evstream/core'
 import { outsideContext } from './context.js'
+import { TimeSlice } from './time-slice.js'
 
 /** A message on its way to Redis. */
 export interface Outgoing {
@@ -33,6 +34,8 @@ const BATCH_LENGTH = 1_048_576
 const IN_FLIGHT = { batches: 16, messages: 4_096, length: 4 * 1_048_576 }
 /** How long a batch that is not full waits while others have no answer yet, in ms. */
 const PACE = 2
+/** How many overdue messages are refused before the time is looked at. */
+const REFUSED = 256
 /** The most messages, and characters, that wait while Redis is away. */
 const LIMIT = 100_000
 const LENGTH_LIMIT = 64 * 1_048_576
@@ -56,6 +59,8 @@ export class Outbox {
 	#window = BATCH
 	#closed = false
 	#scheduled = false
+	/** Overdue messages are being refused; nothing else happens to the queue until that is done. */
+	#refusing = false
 	#timer: NodeJS.Timeout | undefined
 	#onEmpty: (() => void) | undefined
 
@@ -121,7 +126,11 @@ export class Outbox {
 	}
 
 	#flush(): void {
-		this.#refuseOverdue()
+		if (this.#refusing) return
+		if (this.#hasOverdue) {
+			void outsideContext(() => this.#refuseOverdue())
+			return
+		}
 		while (this.#waiting.length > 0 && this.#publisher.ready()) {
 			const size = this.#batchSize()
 			if (!this.#mayGo(size)) break
@@ -187,18 +196,39 @@ export class Outbox {
 		return taken
 	}
 
-	#refuseOverdue(): void {
-		const oldest = performance.now() - this.#deadline
-		const first = this.#waiting[0]
-		if (first === undefined || first.since > oldest) return
-		const overdue = this.#waiting.findIndex(({ since }) => since > oldest)
-		for (const { refuse } of this.#take(overdue < 0 ? this.#waiting.length : overdue)) {
-			refuse(
-				this.#closed
-					? new EvClosedError('The log')
-					: new EvUnavailableError(`The message waited ${this.#deadline} ms for Redis and was not sent.`),
-			)
+	get #hasOverdue(): boolean {
+		const [first] = this.#waiting
+		return first !== undefined && performance.now() - first.since >= this.#deadline
+	}
+
+	/** Refuses in slices: to settle 100,000 promises at once would stop the event loop for half a second. */
+	async #refuseOverdue(): Promise<void> {
+		this.#refusing = true
+		const slice = new TimeSlice()
+		while (this.#hasOverdue) {
+			for (const { refuse } of this.#takeOverdue()) refuse(this.#overdue())
+			// The reactions of the callers run before the next step and count too.
+			await Promise.resolve()
+			if (slice.isOver) await slice.next()
 		}
+		this.#refusing = false
+		this.#flush()
+	}
+
+	/** A few messages whose deadline has passed, the oldest first. */
+	#takeOverdue(): Waiting[] {
+		const oldest = performance.now() - this.#deadline
+		let count = 0
+		for (const { since } of this.#waiting) {
+			if (since > oldest || count === REFUSED) break
+			count++
+		}
+		return this.#take(count)
+	}
+
+	#overdue(): Error {
+		if (this.#closed) return new EvClosedError('The log')
+		return new EvUnavailableError(`The message waited ${this.#deadline} ms for Redis and was not sent.`)
 	}
 
 	/** Looks again when the next batch may go, or when the first message is overdue. */

@@ -88,6 +88,7 @@ export class RedisLog implements ChannelLog {
 			read: this.#reader('repair'),
 			ttl: (name) => this.#keptFor(name),
 			failed,
+			wentBack: (epoch) => this.#commands.head.distrust(epoch),
 		})
 		this.#verification = new Verification(this.#inbox, { read: this.#reader('watch'), failed })
 		this.#keeper = new LogKeeper(
@@ -123,9 +124,10 @@ export class RedisLog implements ChannelLog {
 	async #subscribe(channel: string): Promise<LogPosition> {
 		if (this.#closed) throw new EvClosedError('The log')
 		this.#inbox.opening(channel)
-		const subscription = this.#bus.subscribe(this.#names.messageChannel(channel), (published) =>
-			this.#receive(channel, published),
-		)
+		const subscription = this.#bus.subscribe(this.#names.messageChannel(channel), (published) => {
+			// When a channel was given up and subscribed again, both handlers are called for a moment.
+			if (this.#subscriptions.get(channel) === subscription) this.#receive(channel, published)
+		})
 		this.#subscriptions.set(channel, subscription)
 		await subscription
 		this.#nextHead ??= this.#readHead()

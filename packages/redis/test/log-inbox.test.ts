@@ -8,14 +8,48 @@ describe('Inbox', () => {
 		const { inbox, open, append, delivered, resets } = setUp()
 		open('a', 'b')
 		const [first, missed, other, third] = [append('a'), append('a'), append('b'), append('a')]
-		inbox.receive([first, first])
-		inbox.receive([other, third, other])
+		inbox.receive([first, other, third])
 		await until(() => delivered.length === 4)
+		// Redis delivers what a repair has read already.
+		inbox.lost()
+		const seen = [append('b'), append('a')]
+		inbox.restored()
+		await until(() => delivered.length === 6)
+		inbox.receive([...seen, append('a')])
 		// `b` was not lost, so it could come at once; the hole of `a` comes before what follows it.
-		expect(seqs(delivered)).toEqual([1, 3, 2, 4])
+		expect(seqs(delivered)).toEqual([1, 3, 2, 4, 5, 6, 7])
 		expect(missed.seq).toBe(2)
 		expect(resets).toEqual([])
 		expect(inbox.counters.repairedHoles).toBe(1)
+	})
+
+	it('goes on at the head, after one reset, when numbers are given out again', async () => {
+		const { inbox, open, append, delivered, resets, reads, caughtUp } = setUp()
+		open('a', 'b')
+		inbox.receive([append('a'), append('b'), append('a')])
+		const again = { channel: 'b', epoch: 'one', seq: 2, prev: 0, payload: 'data:again\n\n' }
+		inbox.receive([again, { ...again, channel: 'a', seq: 3, prev: 1 }])
+		await until(() => caughtUp.length > 0)
+		expect(resets).toEqual([
+			['a', { epoch: 'one', seq: 3 }, 'epoch'],
+			['b', { epoch: 'one', seq: 3 }, 'epoch'],
+		])
+		const looked = reads.length
+		inbox.receive([append('a'), append('b')])
+		expect(seqs(delivered)).toEqual([1, 2, 3, 4, 5])
+		expect(reads).toHaveLength(looked)
+	})
+
+	it('takes again what a server gives out again that knows less than it says', async () => {
+		const { inbox, open, append, delivered, resets, restart } = setUp()
+		open('a', 'b')
+		inbox.receive([append('a'), append('b'), append('a'), append('a')])
+		// It has 3 entries by the time of the new epoch, of which it gave out the last two again.
+		restart(3)
+		inbox.receive([{ channel: 'b', epoch: 'one', seq: 2, prev: 0, payload: 'data:again\n\n' }])
+		await until(() => delivered.length === 6)
+		expect(delivered.slice(4).map(({ epoch, seq }) => `${epoch} ${seq}`)).toEqual(['one+ 2', 'one+ 3'])
+		expect(resets).toEqual([])
 	})
 
 	it('repairs any number of channels in the order of the log', async () => {
@@ -372,6 +406,72 @@ describe('Inbox, what one outage costs', () => {
 		inbox.restored()
 		await until(() => resets.length === 3)
 		expect(resets[2]).toEqual(['a', { epoch: 'one+', seq: 13 }, 'gap'])
+	})
+
+	it('lets others have turns while it delivers, and while it resets', async () => {
+		const { inbox, open, append, delivered, resets, restart, caughtUp, at } = setUp()
+		const names = Array.from({ length: 400 }, (_, n) => `c${n}`)
+		open(...names)
+		let turns = 0
+		let counting = true
+		const count = (): void => {
+			turns++
+			if (counting) setImmediate(count)
+		}
+		// A receiver that takes a tenth of a millisecond for each.
+		at.delivered = () => {
+			const end = performance.now() + 0.1
+			while (performance.now() < end);
+		}
+		inbox.lost()
+		for (const name of names) append(name)
+		inbox.restored()
+		setImmediate(count)
+		await until(() => delivered.length === 400)
+		counting = false
+		expect(turns).toBeGreaterThan(3)
+		// Lost amid the resets of an epoch, it tells the rest, and none twice.
+		restart()
+		at.reset = () => {
+			if (resets.length === 10) inbox.lost()
+		}
+		append('c0')
+		inbox.lost()
+		inbox.restored()
+		await until(() => resets.length >= 10)
+		delete at.reset
+		inbox.restored()
+		const told = caughtUp.length
+		await until(() => caughtUp.length > told)
+		expect(resets.map(([name]) => name)).toEqual(names)
+		expect(delivered.at(-1)?.epoch).toBe('one+')
+	})
+
+	it('is told once of one outage, however many rounds its repair takes', async () => {
+		const { inbox, open, append, trim, delivered, resets, reads, caughtUp, at } = setUp()
+		open('a', 'b')
+		inbox.receive([append('a')])
+		inbox.lost()
+		append('a')
+		trim('a', append('a').seq)
+		at.once = false
+		inbox.restored()
+		// More arrives than the queue holds, and is not kept either.
+		const late = Array.from({ length: 10_001 }, () => append('a'))
+		inbox.receive(late)
+		reads[0]?.answer()
+		await until(() => reads.length === 2)
+		trim('a', append('a').seq)
+		const quiet = append('b')
+		expect(resets).toEqual([])
+		expect(caughtUp).toEqual([])
+		at.once = true
+		for (const read of reads) read.answer()
+		await until(() => caughtUp.length === 1)
+		expect(resets).toEqual([['a', { epoch: 'one', seq: quiet.seq }, 'gap']])
+		expect(seqs(delivered)).toEqual([1, quiet.seq])
+		inbox.receive([append('a')])
+		expect(delivered).toHaveLength(3)
 	})
 
 	it('ends although messages go on coming all the time', async () => {

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { redisLacks, startRedis, until } from '@evstream/testkit'
 import { Redis } from 'ioredis'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { dataOf, lookInto, startInstance, useRedis } from './support/log-instances.js'
+import { dataOf, type Instance, lookInto, startInstance, useRedis } from './support/log-instances.js'
+import { copyKeys, restoreKeys } from './support/older-copy.js'
 
 const noKill = redisLacks('commands', 'CLIENT KILL TYPE')
 const noAcl = redisLacks('commands', 'ACL SETUSER')
@@ -263,5 +264,26 @@ describe('an existing client', () => {
 		await manager.close()
 		await adapter.close()
 		expect(await client.ping()).toBe('PONG')
+	})
+})
+
+describe('data of an earlier time, restored in place', () => {
+	it('lose no message for those who listen, also if a new instance is the first to send', async () => {
+		const namespace = randomUUID()
+		const receiver = await startInstance(redis(), { namespace })
+		const client = await receiver.listen(['x'])
+		const send = (instance: Instance, data: string) => instance.manager.send('x', { data })
+		for (let n = 0; n < 5; n++) await send(receiver, `kept ${n}`)
+		const look = lookInto(redis())
+		const copy = await copyKeys(look, `{${namespace}}:*`)
+		for (let n = 0; n < 20; n++) await send(receiver, `lost ${n}`)
+		await client.next(({ data }) => data === 'lost 19')
+		await restoreKeys(look, `{${namespace}}:*`, copy)
+		const newcomer = await startInstance(redis(), { namespace })
+		for (let n = 0; n < 10; n++) await send(newcomer, `new ${n}`)
+		await client.next(({ data }) => data === 'new 9')
+		const heard = dataOf(client).filter((data) => data.startsWith('new'))
+		expect(heard).toEqual(Array.from({ length: 10 }, (_, n) => `new ${n}`))
+		expect(receiver.manager.stats().resets).toBe(0)
 	})
 })

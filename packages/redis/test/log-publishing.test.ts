@@ -422,6 +422,28 @@ describe.skipIf(noControl)('a Redis that', () => {
 		expect(errors).toMatchObject([{ message: expect.stringContaining('Redis refused') }])
 	})
 
+	it('refuses only the second attempt leaves open whether the first one published', async () => {
+		const server = await startRedis({ args: [] })
+		onTestFinished(() => server.stop())
+		const look = lookInto(server)
+		const namespace = randomUUID()
+		const { manager, proxy } = await startInstance(server, { namespace })
+		await manager.send('x', { data: 'first' })
+		// The answer takes long enough to be lost.
+		proxy.delay(400)
+		const outcome = expect(manager.send('x', { data: 'second' })).rejects.toThrow('may have been published')
+		const stream = `{${namespace}}:channel:x`
+		await until(async () => (await look.xlen(stream)) === 2)
+		await look.acl('SETUSER', 'default', '-evalsha', '-eval')
+		proxy.delay(0)
+		proxy.cut()
+		await outcome
+		// What is refused at the first attempt was certainly not sent.
+		await expect(manager.send('x', { data: 'third' })).rejects.toThrow('was not sent')
+		await look.acl('SETUSER', 'default', '+evalsha', '+eval')
+		expect(await look.xlen(stream)).toBe(2)
+	})
+
 	it('is full refuses known and new channels alike, whole, and can still be read and kept', async () => {
 		const server = await startRedis({ args: [] })
 		onTestFinished(() => server.stop())

@@ -131,7 +131,12 @@ describe('a log that compares what it delivered', () => {
 		const failures: unknown[] = []
 		let reads = 0
 		let fails = true
-		const source = { read: () => Promise.reject(new Error('away')), ttl: () => undefined, failed() {} }
+		const source = {
+			read: () => Promise.reject(new Error('away')),
+			ttl: () => undefined,
+			failed() {},
+			wentBack() {},
+		}
 		const inbox = new Inbox({ deliver() {}, reset() {}, direct() {}, error() {} }, source)
 		inbox.opening('a')
 		inbox.opened('a', { epoch: 'one', seq: 7 })

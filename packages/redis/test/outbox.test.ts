@@ -243,6 +243,30 @@ describe('An outbox while Redis is away', () => {
 		expect(vi.getTimerCount()).toBe(0)
 	})
 
+	it('refuses a full queue without holding the event loop', async () => {
+		const { publisher, outbox } = setUp(400)
+		publisher.isReady = false
+		let refused = 0
+		let inOneTurn = 0
+		let most = 0
+		const count = (): void => {
+			refused++
+			most = Math.max(most, ++inOneTurn)
+			if (inOneTurn > 1) return
+			setImmediate(() => {
+				inOneTurn = 0
+			})
+		}
+		for (let n = 0; n < 100_000; n++) {
+			outbox.send({ channel: 'a', payload: '', except: '' }).catch(count)
+		}
+		await until(() => refused === 100_000)
+		expect(most).toBeLessThan(50_000)
+		expect(outbox.size).toBe(0)
+		publisher.isReady = true
+		expect((await outbox.send({ channel: 'a', payload: 'x', except: '' })).seq).toBe(1)
+	})
+
 	it('looks once for all that one turn sends, and whenever it is woken', async () => {
 		const { publisher, outbox, send } = setUp()
 		publisher.isReady = false

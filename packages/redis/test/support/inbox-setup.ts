@@ -15,8 +15,8 @@ export interface InboxSetup {
 	readonly errors: unknown[]
 	/** All reads so far. */
 	readonly reads: Read[]
-	/** `once`: reads are answered at once. `delivered`: runs when an entry is delivered. */
-	readonly at: { once: boolean; delivered?: () => void }
+	/** `once`: reads are answered at once. The others run when an entry is delivered, or a channel is reset. */
+	readonly at: { once: boolean; delivered?: () => void; reset?: () => void }
 	/** Accepts a message; whether the inbox hears of it is the test's decision. */
 	append(channel: string): LogEntry
 	/** Forgets a channel's entries up to a `seq`. */
@@ -81,7 +81,10 @@ export function setUp(): InboxSetup {
 				delivered.push(entry)
 				at.delivered?.()
 			},
-			reset: (channel, position, reason) => resets.push([channel, position, reason]),
+			reset: (channel, position, reason) => {
+				resets.push([channel, position, reason])
+				at.reset?.()
+			},
 			direct: () => {},
 			error: (error) => errors.push(error),
 			caughtUp: (position) => caughtUp.push(position),
@@ -100,6 +103,7 @@ export function setUp(): InboxSetup {
 				}),
 			ttl: () => undefined,
 			failed: (error) => errors.push(error),
+			wentBack: () => {},
 		},
 	)
 	return {
