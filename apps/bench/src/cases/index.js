@@ -10,7 +10,6 @@ import { latency } from './latency.js'
 import { objects } from './objects.js'
 import { reconnect } from './reconnect.js'
 import { redis } from './redis.js'
-import { redisFar } from './redis-far.js'
 import { slow } from './slow.js'
 import { state } from './state.js'
 import { stream } from './stream.js'
@@ -33,5 +32,4 @@ export const cases = [
 	reconnect,
 	state,
 	redis,
-	redisFar,
 ]
